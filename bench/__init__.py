@@ -1,0 +1,1 @@
+"""The harness: it knows protocols, never a concrete method or simulator."""
