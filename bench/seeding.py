@@ -1,6 +1,6 @@
 """Every random number of the project comes from here, so that results depend on nothing but their names.
 
-`SeedSequence([base, crc32(scope), purpose, index])`: adding a task, a method or an episode never moves another's numbers.
+`SeedSequence([base, crc32(scope), purpose, index])`: adding a task, a method or an episode moves no other's.
 """
 
 from __future__ import annotations

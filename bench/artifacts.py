@@ -1,0 +1,147 @@
+"""The cache of artefacts: demo sets and checkpoints as safetensors, each with a JSON side file. Never a pickle.
+
+``<key>.safetensors`` holds the tensors, ``<key>.json`` the SHA-256 of that file and what is known about its making.
+A file is complete or not there: written beside, flushed, renamed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_numpy
+from safetensors.numpy import save as save_numpy
+from safetensors.torch import load as load_torch
+from safetensors.torch import save as save_torch
+
+from bench.interfaces import DemoSet, UserError
+
+SCHEMA = "artefact/1"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A demo set or checkpoint as it travels between processes and machines."""
+
+    data: bytes  # safetensors
+    info: Mapping[str, Any] = field(default_factory=dict)  # JSON: what it is, how it was made, its learning curve
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the tensors; the identity of a checkpoint in every record."""
+        return hashlib.sha256(self.data).hexdigest()
+
+
+class Cache:
+    """Artefacts by content key in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, key: str) -> Path:
+        """Where the tensors of an artefact lie."""
+        return self.folder / f"{key}.safetensors"
+
+    def __contains__(self, key: str) -> bool:
+        return self.path(key).is_file() and self._side(key).is_file()
+
+    def load(self, key: str) -> Artifact:
+        """Read an artefact. Raises `UserError` where it is damaged: the file, and what to do."""
+        path = self.path(key)
+        try:
+            side = json.loads(self._side(key).read_text(encoding="utf-8"))
+            artifact = Artifact(path.read_bytes(), side["info"])
+            intact = side["schema"] == SCHEMA and side["sha256"] == artifact.sha256
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{self._side(key)}: unreadable ({error}); delete it to have it made again") from None
+        if not intact:
+            raise UserError(f"{path}: damaged (its SHA-256 is not that in {key}.json); delete it to have it made again")
+        return artifact
+
+    def save(self, key: str, artifact: Artifact) -> None:
+        """Write an artefact; the side file comes last and makes it valid."""
+        write_atomically(self.path(key), artifact.data)
+        side = {"schema": SCHEMA, "key": key, "sha256": artifact.sha256, "info": dict(artifact.info)}
+        write_atomically(self._side(key), json.dumps(side, indent=1, sort_keys=True).encode())
+        self.snapshot_path(key).unlink(missing_ok=True)
+
+    def snapshot_path(self, key: str) -> Path:
+        """Where the state of an unfinished training lies."""
+        return self.folder / f"{key}.partial"
+
+    def save_snapshot(self, key: str, data: bytes) -> None:
+        """Keep the state of an unfinished training, its hash before it."""
+        write_atomically(self.snapshot_path(key), hashlib.sha256(data).digest() + data)
+
+    def load_snapshot(self, key: str) -> bytes | None:
+        """The last snapshot of an unfinished training, if there is one and it is whole."""
+        path = self.snapshot_path(key)
+        if not path.is_file():
+            return None
+        content = path.read_bytes()
+        digest, data = content[:32], content[32:]
+        return data if hashlib.sha256(data).digest() == digest else None
+
+    def _side(self, key: str) -> Path:
+        return self.folder / f"{key}.json"
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace ``path`` by ``data`` so that a crash leaves the old file or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def pack_tensors(tensors: Mapping[str, torch.Tensor]) -> bytes:
+    """Tensors by name -> safetensors, independent of the order of the names."""
+    data: bytes = save_torch({name: tensors[name].detach().cpu().contiguous() for name in sorted(tensors)})
+    return data
+
+
+def unpack_tensors(data: bytes, device: str = "cpu") -> dict[str, torch.Tensor]:
+    """Safetensors -> tensors by name. Raises `UserError` where ``data`` is damaged."""
+    try:
+        return {name: tensor.to(device) for name, tensor in load_torch(data).items()}
+    except (SafetensorError, ValueError) as error:
+        raise UserError(f"checkpoint: not readable as safetensors ({error})") from None
+
+
+def pack_demos(demos: DemoSet) -> bytes:
+    """Demo set -> safetensors."""
+    data: bytes = save_numpy(
+        {name: np.ascontiguousarray(getattr(demos, name)) for name in DemoSet.__dataclass_fields__}
+    )
+    return data
+
+
+def unpack_demos(data: bytes) -> DemoSet:
+    """Safetensors -> demo set. Raises `UserError` where arrays are missing or do not fit together."""
+    try:
+        arrays = load_numpy(data)
+    except (SafetensorError, ValueError) as error:
+        raise UserError(f"demo set: not readable as safetensors ({error})") from None
+    if missing := set(DemoSet.__dataclass_fields__) - set(arrays):
+        raise UserError(f"demo set: array '{min(missing)}' is missing")
+    demos = DemoSet(**{name: arrays[name] for name in DemoSet.__dataclass_fields__})
+    lengths = {len(demos.point_cloud), len(demos.agent_pos), len(demos.action), int(demos.episode_ends[-1])}
+    if len(lengths) != 1 or (np.diff(demos.episode_ends, prepend=0) <= 0).any():
+        raise UserError(f"demo set: lengths do not agree ({sorted(lengths)})")
+    return demos

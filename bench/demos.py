@@ -1,0 +1,74 @@
+"""Expert episodes -> demo set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from bench.interfaces import DemoSet, Task
+from bench.seeding import Purpose, episode_seed
+
+MAX_TRIES = 10
+"""An expert that needs more than this many episodes per demo is not one."""
+
+
+def collect_demos(
+    task: Task, count: int, base_seed: int, on_progress: Callable[[float], None] = lambda _: None
+) -> tuple[DemoSet, list[int]]:
+    """Collect ``count`` accepted episodes of the task's expert.
+
+    Episode seeds are tried in order (purpose ``DEMO``); an episode is accepted if success was seen in at least
+    ``min_success_steps`` steps. All its steps are kept, with actions as executed (clipped).
+
+    Returns:
+        The demo set, and the seeds of its episodes.
+
+    Raises:
+        RuntimeError: The expert failed in more than nine of ten episodes.
+    """
+    episodes: list[tuple[np.ndarray, ...]] = []
+    seeds: list[int] = []
+    for index in range(MAX_TRIES * count):
+        if len(episodes) == count:
+            break
+        seed = episode_seed(base_seed, task.spec.id, Purpose.DEMO, index)
+        if (episode := _expert_episode(task, seed)) is not None:
+            episodes.append(episode)
+            seeds.append(seed)
+            on_progress(len(episodes) / count)
+    if len(episodes) < count:
+        raise RuntimeError(
+            f"the expert of {task.spec.id} made {len(episodes)} of {count} demos in {index + 1} episodes"
+        )
+    clouds, states, actions = (np.concatenate(column) for column in zip(*episodes, strict=True))
+    ends = np.cumsum([len(e[2]) for e in episodes], dtype=np.int64)
+    return DemoSet(clouds, states, actions, ends), seeds
+
+
+def _expert_episode(task: Task, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Clouds ``[T, N, 3]``, states ``[T, P]``, actions ``[T, A]`` of one episode, or None if it is not accepted.
+
+    The actions are found first and the clouds rendered in a replay, so that a rejected episode costs no rendering.
+    """
+    task.reset(seed)
+    expert = task.expert()
+    actions: list[np.ndarray] = []
+    successes = 0
+    for _ in range(task.spec.max_steps):
+        action = np.clip(expert.act(), -1.0, 1.0).astype(np.float32)
+        outcome = task.step(action)
+        actions.append(action)
+        successes += outcome.success
+        if outcome.done:
+            break
+    if successes < task.spec.min_success_steps:
+        return None
+    clouds, states = [], []
+    task.reset(seed)
+    for action in actions:
+        observation = task.observe()
+        clouds.append(observation.point_cloud)
+        states.append(observation.agent_pos)
+        task.step(action)
+    return np.stack(clouds), np.stack(states), np.stack(actions)

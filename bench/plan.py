@@ -1,0 +1,130 @@
+"""From a `RunSpec` to the units of work it needs: demos -> teacher -> student -> evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+
+from bench import registry
+from bench.interfaces import MethodSpec, TaskSpec
+from bench.spec import PROTOCOL, Profile, RunSpec, Variant, content_key, profile
+
+
+class Kind(StrEnum):
+    """The three kinds of work."""
+
+    DEMOS = "demos"
+    TRAIN = "train"
+    EVALUATE = "evaluate"
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One piece of work: done whole or not at all, its result determined by its content key."""
+
+    kind: Kind
+    key: str
+    task: TaskSpec
+    profile: Profile
+    base_seed: int
+    method: MethodSpec | None = None  # train and evaluate
+    variant: Variant | None = None  # evaluate: with options; train: the bare method
+    training_seed: int = 0
+    episodes: int = 0  # evaluate
+    demos: str | None = None  # key of the demo set (train)
+    checkpoint: str | None = None  # key of the teacher (train) or of the policy (evaluate)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Keys of the units whose artefacts this one reads."""
+        return tuple(k for k in (self.demos, self.checkpoint) if k)
+
+    @property
+    def label(self) -> str:
+        """For people: ``train sdm on metaworld/drawer-open, seed 0``."""
+        if self.kind is Kind.DEMOS:
+            return f"demos of {self.task.id}"
+        return f"{self.kind} {self.variant} on {self.task.id}, seed {self.training_seed}"
+
+    @property
+    def cost_class(self) -> str:
+        """Units of one class take about the same time."""
+        return ":".join((self.kind, str(self.variant or ""), self.task.suite, self.profile.name))
+
+
+def make_plan(spec: RunSpec, device: str = "cpu") -> list[Unit]:
+    """All units of a run, parents before children, in canonical order (task, then training seed, then method)."""
+    specs = registry.tasks().specs()
+    budget = profile(spec.profile)
+    units: dict[str, Unit] = {}
+    for task_id in spec.tasks:
+        demos = _demos_unit(specs[task_id], budget, spec.base_seed)
+        units[demos.key] = demos
+        for seed in spec.seeds:
+            for text in spec.methods:
+                variant = Variant.parse(text)
+                trained = _train_units(Variant(variant.method), demos, seed, device)
+                units |= {u.key: u for u in trained}
+                evaluation = _evaluate_unit(variant, trained[-1], spec.episodes, device)
+                units[evaluation.key] = evaluation
+    return list(units.values())
+
+
+def lineage(units: Iterable[Unit], unit: Unit) -> list[Unit]:
+    """The training units from the first teacher down to the checkpoint that ``unit`` reads."""
+    by_key = {u.key: u for u in units}
+    chain = []
+    key = unit.checkpoint
+    while key is not None:
+        chain.append(by_key[key])
+        key = by_key[key].checkpoint
+    return chain[::-1]
+
+
+def _demos_unit(task: TaskSpec, budget: Profile, base_seed: int) -> Unit:
+    key = content_key({
+        "protocol": PROTOCOL, "kind": "demos", "task": asdict(task), "count": budget.demos, "base_seed": base_seed,
+    })  # fmt: skip
+    return Unit(Kind.DEMOS, key, task, budget, base_seed)
+
+
+def _train_units(variant: Variant, demos: Unit, seed: int, device: str) -> list[Unit]:
+    """The training unit of a method, after those of its teachers."""
+    built = registry.methods().make(variant.method, demos.task, demos.profile.name, {}, device)
+    method = built.spec
+    parents = _train_units(Variant(method.teacher), demos, seed, device) if method.teacher else []
+    key = content_key({
+        "protocol": PROTOCOL, "kind": "train", "method": training_identity(method), "demos": demos.key,
+        "teacher": parents[-1].key if parents else None, "seed": seed, "base_seed": demos.base_seed,
+        "code": registry.code_version(type(built).__module__),
+        "curve": [demos.profile.curve_points, demos.profile.selection_episodes],
+    })  # fmt: skip
+    unit = replace(
+        demos, kind=Kind.TRAIN, key=key, method=method, variant=variant, training_seed=seed, demos=demos.key,
+        checkpoint=parents[-1].key if parents else None,
+    )  # fmt: skip
+    return [*parents, unit]
+
+
+def _evaluate_unit(variant: Variant, trained: Unit, episodes: int, device: str) -> Unit:
+    method = registry.methods().make(
+        variant.method, trained.task, trained.profile.name, dict(variant.options), device
+    ).spec  # fmt: skip
+    key = content_key({
+        "protocol": PROTOCOL, "kind": "evaluate", "checkpoint": trained.key, "options": dict(variant.options),
+        "episodes": episodes,
+    })  # fmt: skip
+    return replace(
+        trained, kind=Kind.EVALUATE, key=key, method=method, variant=variant, episodes=episodes, demos=None,
+        checkpoint=trained.key,
+    )  # fmt: skip
+
+
+def training_identity(method: MethodSpec) -> Mapping[str, object]:
+    """The part of a method's spec that determines its checkpoint."""
+    return {
+        "name": method.name, "horizon": method.horizon, "n_obs_steps": method.n_obs_steps,
+        "n_action_steps": method.n_action_steps, "train_steps": method.train_steps, "batch_size": method.batch_size,
+        "config": dict(method.config),
+    }  # fmt: skip

@@ -1,0 +1,161 @@
+"""Live progress of a run: bars per stage where there is a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
+from rich.progress import Progress as Bars
+
+from bench.plan import Kind, Unit
+
+STAGES = {Kind.DEMOS: "demos", Kind.TRAIN: "training", Kind.EVALUATE: "evaluation"}
+
+
+class Clock:
+    """The time left: estimated seconds of what is not done, corrected by how the estimates did so far."""
+
+    def __init__(self, estimates: Mapping[str, float], slots: int) -> None:
+        self._estimates, self._slots = dict(estimates), slots
+        self._fractions = dict.fromkeys(estimates, 0.0)
+        self._spent = self._expected = 0.0
+        self.start = time.monotonic()
+
+    def update(self, key: str, fraction: float) -> None:
+        """A unit got further."""
+        self._fractions[key] = min(1.0, fraction)
+
+    def finish(self, key: str, seconds: float) -> None:
+        """A unit ended."""
+        self._fractions[key] = 1.0
+        self._spent += seconds
+        self._expected += self._estimates[key]
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.start
+
+    @property
+    def left(self) -> float:
+        """Seconds left, roughly."""
+        open_seconds = sum(e * (1 - self._fractions[k]) for k, e in self._estimates.items())
+        correction = (self._spent + 10) / (self._expected + 10)
+        return open_seconds * correction / self._slots
+
+
+class Display(Protocol):
+    """What the driver tells about."""
+
+    def start(self, units: Sequence[Unit], clock: Clock) -> None:
+        """These units are about to be done."""
+
+    def update(self, running: Mapping[str, tuple[Unit, float]]) -> None:
+        """These units are under way, with the fraction done."""
+
+    def finish(self, unit: Unit, seconds: float, outcome: str) -> None:
+        """A unit ended; ``outcome`` is a few words."""
+
+    def stop(self) -> None:
+        """No more news."""
+
+
+class BarDisplay:
+    """Bars that stay in place, for terminals."""
+
+    def __init__(self, console: Console) -> None:
+        self._bars = Bars(
+            TextColumn("{task.description:<11}"),
+            BarColumn(30),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}", style="dim"),
+            console=console,
+            transient=True,
+        )
+        self._stage: dict[Kind, TaskID] = {}
+        self._done: dict[Kind, int] = {}
+
+    def start(self, units: Sequence[Unit], clock: Clock) -> None:
+        """Show a bar for each stage that has work."""
+        self._clock = clock
+        self._total = self._bars.add_task("all", total=len(units), note="")
+        for kind, name in STAGES.items():
+            if count := sum(u.kind is kind for u in units):
+                self._stage[kind] = self._bars.add_task(name, total=count, note="")
+                self._done[kind] = 0
+        self._bars.start()
+
+    def update(self, running: Mapping[str, tuple[Unit, float]]) -> None:
+        """Move the bars by what is under way."""
+        for kind, bar in self._stage.items():
+            under_way = [(u, f) for u, f in running.values() if u.kind is kind]
+            names = ", ".join(f"{_short(u)} {f:.0%}" for u, f in under_way)
+            self._bars.update(bar, completed=self._done[kind], note=names)
+        left = f"{duration(self._clock.elapsed)} gone, about {duration(self._clock.left)} left"
+        self._bars.update(self._total, completed=sum(self._done.values()), note=left)
+
+    def finish(self, unit: Unit, seconds: float, outcome: str) -> None:
+        """Count it; errors stay on the screen."""
+        self._done[unit.kind] += 1
+        if outcome.startswith("error"):
+            self._bars.console.print(f"[red]{unit.label}: {outcome}[/red] ({duration(seconds)})")
+
+    def stop(self) -> None:
+        """Remove the bars."""
+        self._bars.stop()
+
+
+class LineDisplay:
+    """A line for each unit that ended, and a sign of life in between, for logs."""
+
+    EVERY_S = 30.0
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._count = self._last = 0.0
+
+    def start(self, units: Sequence[Unit], clock: Clock) -> None:
+        """Remember how many there are."""
+        self._total, self._clock, self._last = len(units), clock, time.monotonic()
+
+    def update(self, running: Mapping[str, tuple[Unit, float]]) -> None:
+        """Print what is under way, now and then."""
+        if time.monotonic() - self._last > self.EVERY_S:
+            names = ", ".join(f"{u.label} {f:.0%}" for u, f in running.values())
+            self._line(f"under way: {names}; about {duration(self._clock.left)} left")
+
+    def finish(self, unit: Unit, seconds: float, outcome: str) -> None:
+        """Print the outcome."""
+        self._count += 1
+        left = f"about {duration(self._clock.left)} left" if self._count < self._total else "all done"
+        self._line(f"[{self._count:.0f}/{self._total}] {unit.label}: {outcome} ({duration(seconds)}); {left}")
+
+    def stop(self) -> None:
+        """Nothing to do."""
+
+    def _line(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._last = time.monotonic()
+
+
+def display(console: Console) -> Display:
+    """The display that suits the console."""
+    return BarDisplay(console) if console.is_terminal else LineDisplay(console)
+
+
+def duration(seconds: float) -> str:
+    """``42 s``, ``3 min 05 s``, ``2 h 07 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def _short(unit: Unit) -> str:
+    name = unit.task.id.partition("/")[2]
+    return name if unit.variant is None else f"{unit.variant} {name}"

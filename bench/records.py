@@ -1,0 +1,139 @@
+"""Schemas of the rows in a run's folder. Everything read from a file is checked against them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
+
+
+class Row(BaseModel):
+    """A row of a records file: exact types, no unknown fields."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, protected_namespaces=())
+
+    key: str = Field(pattern="^[0-9a-f]{20}$")
+    """Content key of the unit of work that made the row."""
+
+
+class _Cell(Row):
+    suite: str
+    task: str
+    method: str
+    profile: str
+    training_seed: NonNegativeInt
+
+
+class EpisodeRow(_Cell):
+    """One test episode."""
+
+    schema_: Literal["episode/1"] = Field(alias="schema")
+    difficulty: str | None
+    variant: str
+    episode: NonNegativeInt
+    seed: NonNegativeInt
+    state_hash: str
+    success_ever: bool
+    success_end: bool
+    steps: NonNegativeInt
+    steps_to_success: PositiveInt | None
+    return_: float = Field(alias="return")
+    error: str | None
+    checkpoint: str | None
+    nfe: PositiveInt
+    executed_steps: PositiveInt
+    engine: str
+    assets: str
+    versions: dict[str, str]
+
+
+class CurveRow(_Cell):
+    """One point of a learning curve."""
+
+    schema_: Literal["curve/1"] = Field(alias="schema")
+    difficulty: str | None
+    step: PositiveInt
+    epoch: NonNegativeInt
+    episodes: PositiveInt
+    successes: NonNegativeInt
+    losses: dict[str, float]
+
+
+class Clock(BaseModel):
+    """Percentiles of one timed region in milliseconds; p90 is null where there were fewer than 64 calls."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+    p50: float
+    p90: float | None
+
+
+class Ratio(BaseModel):
+    """Reference time divided by this entry's time, with its 95 % interval."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+    ratio: float
+    low: float
+    high: float
+
+
+class LatencyRow(_Cell):
+    """Latency of one variant on one task at batch 1."""
+
+    schema_: Literal["latency/1"] = Field(alias="schema")
+    variant: str
+    checkpoint: str
+    device: str
+    mode: str
+    n: PositiveInt
+    nfe: PositiveInt
+    executed_steps: PositiveInt
+    horizon: PositiveInt
+    params: PositiveInt
+    params_network: PositiveInt
+    checkpoint_bytes: PositiveInt
+    t_policy: Clock
+    t_encode: Clock
+    t_sample: Clock
+    t_e2e: Clock
+    cold_ms: float
+    warm: bool
+    contended: bool
+    reference: str | None
+    speedup: dict[str, Ratio] | None
+    peak_rss_mb: float
+    hardware: dict[str, Any]
+
+
+class ErrorRow(Row):
+    """A unit of work that ended in an error."""
+
+    schema_: Literal["error/1"] = Field(alias="schema")
+    unit: str
+    task: str
+    method: str | None
+    training_seed: NonNegativeInt
+    error: str
+    traceback: str
+
+
+class TimingRow(Row):
+    """How long a unit of work took."""
+
+    schema_: Literal["timing/1"] = Field(alias="schema")
+    unit: str
+    task: str
+    method: str | None
+    training_seed: NonNegativeInt
+    seconds: float
+
+
+FILES: dict[str, type[Row]] = {
+    "episodes": EpisodeRow,
+    "curves": CurveRow,
+    "latency": LatencyRow,
+    "errors": ErrorRow,
+    "timings": TimingRow,
+}
+"""The records files of a run (``<name>.jsonl``) and the schema of their rows."""

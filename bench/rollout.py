@@ -1,0 +1,122 @@
+"""The one evaluator: episodes in lockstep, batched policy calls, clouds only where the policy looks."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from bench.interfaces import Method, Observation, Observations, Task
+from bench.seeding import Purpose, sequence, torch_generator
+
+LOCKSTEP = 20
+"""Episodes in one batch. Fixed, and short batches are padded: an episode's outcome does not depend on how many others
+are run, on how many workers, or after which failures."""
+
+
+@dataclass
+class Episode:
+    """The outcome of one episode."""
+
+    index: int
+    seed: int
+    state_hash: str = ""
+    success_ever: bool = False
+    success_end: bool = False
+    steps: int = 0
+    steps_to_success: int | None = None
+    total_reward: float = 0.0
+    error: str | None = None
+    done: bool = field(default=False, repr=False)
+
+
+def rollout(
+    tasks: Sequence[Task],
+    policy: Method,
+    seeds: Sequence[int],
+    *,
+    base_seed: int,
+    training_seed: int,
+    on_progress: Callable[[float], None] = lambda _: None,
+) -> list[Episode]:
+    """Run one episode per seed.
+
+    Args:
+        tasks: At least ``min(len(seeds), LOCKSTEP)`` instances of one task.
+        policy: Returns chunks of K actions; it sees the last To observations, at reset the first one repeated.
+        seeds: Of the initial states, in order.
+        base_seed: Of the policy's noise, which is the same for every method: pairs share initial state and noise.
+        training_seed: Second part of the noise seed.
+        on_progress: Called with the fraction done.
+    """
+    episodes = []
+    for first in range(0, len(seeds), LOCKSTEP):
+        group = [Episode(first + i, seed) for i, seed in enumerate(seeds[first : first + LOCKSTEP])]
+        noise = sequence(base_seed, tasks[0].spec.id, Purpose.NOISE, training_seed, first)
+        lanes = [_Lane(task, episode, policy.spec.n_obs_steps) for task, episode in zip(tasks, group, strict=False)]
+        generator = torch_generator(noise, next(policy.network.parameters()).device)
+        steps = tasks[0].spec.max_steps
+        for start in range(0, steps, policy.spec.executed_steps):
+            _advance(lanes, policy, generator, min(policy.spec.executed_steps, steps - start))
+            on_progress((first + len(group) * (start + 1) / steps) / len(seeds))
+            if all(lane.episode.done for lane in lanes):
+                break
+        episodes += group
+    return episodes
+
+
+def _advance(lanes: list[_Lane], policy: Method, generator: torch.Generator, count: int) -> None:
+    """One policy call for all lanes, then ``count`` control steps in each."""
+    chunk = policy.act(_gather(lanes, next(policy.network.parameters()).device), generator).cpu().numpy()
+    spec = lanes[0].task.spec
+    expected = (LOCKSTEP, policy.spec.executed_steps, spec.action_dim)
+    if chunk.shape != expected:
+        raise ValueError(f"act() of {policy.spec.name} returned shape {chunk.shape}, expected {expected}")
+    for lane, actions in zip(lanes, chunk, strict=False):
+        lane.execute(actions[:count])
+
+
+def _gather(lanes: list[_Lane], device: torch.device) -> Observations:
+    """The histories of all lanes as one batch of LOCKSTEP rows; rows without an episode repeat the first lane."""
+    histories = [lane.history for lane in lanes] + [lanes[0].history] * (LOCKSTEP - len(lanes))
+    clouds = np.stack([[o.point_cloud for o in history] for history in histories])
+    states = np.stack([[o.agent_pos for o in history] for history in histories])
+    return Observations(torch.from_numpy(clouds).to(device), torch.from_numpy(states).to(device))
+
+
+class _Lane:
+    """One running episode and the last To observations of it."""
+
+    def __init__(self, task: Task, episode: Episode, n_obs_steps: int) -> None:
+        self.task, self.episode = task, episode
+        task.reset(episode.seed)
+        episode.state_hash = task.state_hash()
+        self.history: deque[Observation] = deque([task.observe()] * n_obs_steps, maxlen=n_obs_steps)
+
+    def execute(self, actions: np.ndarray) -> None:
+        """Execute a chunk ``[k, A]``; success is looked at in every step, a cloud made only for the frames in use."""
+        episode = self.episode
+        if episode.done:
+            return
+        if not np.isfinite(actions).all():
+            episode.error, episode.done = "the policy returned actions that are not finite", True
+            episode.success_end = False
+            return
+        for left, action in zip(range(len(actions) - 1, -1, -1), actions, strict=True):
+            outcome = self.task.step(action)
+            episode.steps += 1
+            episode.total_reward += outcome.reward
+            episode.success_end = outcome.success
+            if outcome.success and not episode.success_ever:
+                episode.success_ever, episode.steps_to_success = True, episode.steps
+            if not math.isfinite(outcome.reward):
+                episode.error, outcome = "the simulator diverged: its reward is not finite", outcome._replace(done=True)
+            if outcome.done or episode.steps >= self.task.spec.max_steps:
+                episode.done = True
+                return
+            if left < len(self.history):
+                self.history.append(self.task.observe())

@@ -1,0 +1,198 @@
+"""The driver of `bench run`: does what is missing, records what comes, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.artifacts import Cache
+from bench.costs import Costs
+from bench.executor import Done, Event, Executor, Failed, Progress
+from bench.plan import Kind, Unit
+from bench.progress import Clock, Display
+from bench.store import RunFolder
+from bench.worker import failed_rows
+
+
+@dataclass
+class State:
+    """What a run's folder and the cache hold, and what is therefore left to do."""
+
+    units: Sequence[Unit]  # the whole plan
+    todo: list[Unit]  # what is missing, parents before children
+    evaluated: set[str] = field(default_factory=set)  # keys of evaluations whose rows are complete
+
+
+def find_missing(units: Sequence[Unit], folder: RunFolder, cache: Cache, also: Iterable[str] = ()) -> State:
+    """Compare a plan with what is there. Rows of broken evaluations are dropped, to be made again.
+
+    Args:
+        also: Keys of further units whose artefacts are needed, for instance for latency.
+    """
+    by_key = {u.key: u for u in units}
+    evaluated = _complete_evaluations(by_key, folder)
+    with_curve = {row["key"] for row in folder.rows("curves")}
+    targets = [u.key for u in units if u.kind is Kind.EVALUATE and u.key not in evaluated]
+    targets += [u.key for u in units if u.kind is Kind.TRAIN and u.key not in with_curve]
+    targets += also
+    missing: set[str] = set()
+    while targets:
+        key = targets.pop()
+        if key in missing or key in cache:
+            continue
+        missing.add(key)
+        targets += by_key[key].needs
+    state = State(units, [u for u in units if u.key in missing], evaluated)
+    record_cached_curves(state, folder, cache)
+    return state
+
+
+def _complete_evaluations(by_key: Mapping[str, Unit], folder: RunFolder) -> set[str]:
+    """Keys of the evaluations of which every episode is recorded, once, from a checkpoint."""
+    found: dict[str, list[int]] = {}
+    for row in folder.rows("episodes"):
+        if row["checkpoint"] is not None:
+            found.setdefault(row["key"], []).append(row["episode"])
+    complete = {k for k, e in found.items() if k in by_key and sorted(e) == list(range(by_key[k].episodes))}
+    folder.keep("episodes", lambda row: row["key"] in complete)
+    return complete
+
+
+def record_cached_curves(state: State, folder: RunFolder, cache: Cache) -> None:
+    """Record the learning curves of checkpoints that are in the cache already."""
+    recorded = {row["key"] for row in folder.rows("curves")}
+    for unit in state.units:
+        if unit.kind is Kind.TRAIN and unit.key in cache and unit.key not in recorded:
+            folder.append("curves", curve_rows(unit, cache.load(unit.key).info["curve"]))
+
+
+class Driver:
+    """Runs the missing units on an executor, longest chains first, and records the results."""
+
+    def __init__(
+        self, state: State, folder: RunFolder, cache: Cache, costs: Costs, executor: Executor, display: Display
+    ) -> None:
+        self._folder, self._cache, self._costs = folder, cache, costs
+        self._executor, self._display = executor, display
+        self._pending = {u.key: u for u in state.todo}
+        self._running: dict[str, tuple[Unit, float]] = {}
+        self._slot_of: dict[str, int] = {}
+        self._last_task: dict[int, str] = {}
+        self._failed: dict[str, str] = {}
+        self._urgency = _chain_lengths(state.todo, costs.estimate)
+        self._clock = Clock({u.key: costs.estimate(u) for u in state.todo}, executor.slots)
+
+    def run(self) -> None:
+        """Do everything; errors of single units are recorded and the others go on."""
+        self._display.start(list(self._pending.values()), self._clock)
+        try:
+            while self._pending or self._running:
+                self._fill_slots()
+                if self._running:
+                    self._executor.wait(self._on_event)
+        finally:
+            self._display.stop()
+            self._costs.save()
+
+    def _fill_slots(self) -> None:
+        for unit in [u for u in self._pending.values() if any(k in self._failed for k in u.needs)]:
+            self._give_up(unit)
+        free = [s for s in range(self._executor.slots) if s not in self._slot_of.values()]
+        for slot in free:
+            ready = [u for u in self._pending.values() if all(k in self._cache for k in u.needs)]
+            if not ready:
+                return
+            # A worker that stays on its task keeps its simulators; between equals the longer chain goes first.
+            unit = max(ready, key=lambda u: self._urgency[u.key] + 10 * (self._last_task.get(slot) == u.task.id))
+            inputs = {key: self._cache.load(key) for key in unit.needs}
+            self._executor.start(slot, unit, inputs, self._cache.load_snapshot(unit.key))
+            self._slot_of[unit.key], self._last_task[slot] = slot, unit.task.id
+            self._running[unit.key] = (self._pending.pop(unit.key), 0.0)
+
+    def _on_event(self, event: Event) -> None:
+        if event.key not in self._running:  # late news of a unit that has ended
+            return
+        unit, _ = self._running[event.key]
+        match event:
+            case Progress(key, fraction, snapshot):
+                self._running[key] = (unit, fraction)
+                self._clock.update(key, fraction)
+                if snapshot:
+                    self._cache.save_snapshot(key, snapshot)
+            case Done(key, result):
+                if result.artifact:
+                    self._cache.save(key, result.artifact)
+                if unit.kind is Kind.TRAIN and result.artifact:
+                    self._folder.append("curves", curve_rows(unit, result.artifact.info["curve"]))
+                if result.episodes:
+                    self._folder.append("episodes", result.episodes)
+                self._folder.append("timings", [{"schema": "timing/1", **_blame(unit), "seconds": result.seconds}])
+                self._costs.learn(unit, result.seconds)
+                self._end(unit, result.seconds, _outcome(result.episodes))
+            case Failed(key, error, trace):
+                row = {"schema": "error/1", **_blame(unit), "error": error, "traceback": trace}
+                self._folder.append("errors", [row])
+                self._failed[key] = error
+                if unit.kind is Kind.EVALUATE:
+                    self._folder.append("episodes", failed_rows(unit, error))
+                self._end(unit, 0.0, f"error: {error}")
+        self._display.update(self._running)
+
+    def _end(self, unit: Unit, seconds: float, outcome: str) -> None:
+        del self._running[unit.key], self._slot_of[unit.key]
+        self._clock.finish(unit.key, seconds)
+        self._display.finish(unit, seconds, outcome)
+
+    def _give_up(self, unit: Unit) -> None:
+        """A parent failed: this unit cannot be done, and its episodes count as failures."""
+        error = next(self._failed[k] for k in unit.needs if k in self._failed)
+        del self._pending[unit.key]
+        self._failed[unit.key] = error
+        if unit.kind is Kind.EVALUATE:
+            self._folder.append("episodes", failed_rows(unit, f"not evaluated: {error}"))
+        self._clock.finish(unit.key, 0.0)
+        self._display.finish(unit, 0.0, f"error: not done, as {error}")
+
+
+def put_in_order(units: Sequence[Unit], folder: RunFolder) -> None:
+    """Sort the records into the order of the plan, so that equal runs have equal files."""
+    rank = {u.key: i for i, u in enumerate(units)}
+    for name, within in (("episodes", "episode"), ("curves", "step")):
+        rows = folder.rows(name)
+        ordered = sorted(rows, key=lambda row: (rank.get(row["key"], len(rank)), row[within]))
+        if ordered != rows:
+            folder.replace(name, ordered)
+
+
+def curve_rows(unit: Unit, curve: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of ``curves.jsonl`` from the learning curve kept with a checkpoint."""
+    cell = {
+        "schema": "curve/1", "key": unit.key, "suite": unit.task.suite, "task": unit.task.id,
+        "difficulty": unit.task.difficulty, "method": str(unit.variant), "profile": unit.profile.name,
+        "training_seed": unit.training_seed,
+    }  # fmt: skip
+    return [{**cell, **point} for point in curve]
+
+
+def _blame(unit: Unit) -> dict[str, Any]:
+    method = str(unit.variant) if unit.variant else None
+    return {
+        "key": unit.key, "unit": str(unit.kind), "task": unit.task.id, "method": method,
+        "training_seed": unit.training_seed,
+    }  # fmt: skip
+
+
+def _outcome(episodes: Sequence[Mapping[str, Any]]) -> str:
+    return f"{sum(e['success_ever'] for e in episodes)}/{len(episodes)} succeeded" if episodes else "done"
+
+
+def _chain_lengths(units: Sequence[Unit], estimate: Callable[[Unit], float]) -> dict[str, float]:
+    """Seconds of the longest chain of work that starts with each unit."""
+    lengths = {u.key: 0.0 for u in units}
+    for unit in reversed(units):  # children come after their parents
+        lengths[unit.key] += estimate(unit)
+        for key in unit.needs:
+            if key in lengths:
+                lengths[key] = max(lengths[key], lengths[unit.key])
+    return lengths

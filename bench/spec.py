@@ -1,0 +1,137 @@
+"""What a run is: profiles, variants, `RunSpec`, and the canonical JSON from which content keys are made."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from bench import registry
+from bench.interfaces import UserError, unknown
+
+PROTOCOL = 1
+"""Version of the rules by which the harness measures; a change of any of them makes every old key stale."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Sizes and budgets of the harness; each method holds its own sizes under the same profile name."""
+
+    name: str
+    purpose: str
+    demos: int  # demonstrations per task, all of them trained on
+    episodes: int  # test episodes per cell, the default of --episodes
+    curve_points: int  # evaluations during training, evenly spaced, the last one at the end
+    selection_episodes: int  # episodes per point of the learning curve, never test episodes
+    latency_blocks: int  # interleaved blocks per method
+    latency_calls: int  # policy calls in a block
+    latency_warmup_s: float  # least warm-up time per method
+    snapshot_s: float  # time between training snapshots, from which an interrupted training goes on
+
+
+PROFILES = {
+    p.name: p
+    for p in (
+        Profile("smoke", "seconds per task, for CI: shows that everything runs, says nothing about quality",
+                demos=2, episodes=2, curve_points=2, selection_episodes=2,
+                latency_blocks=8, latency_calls=10, latency_warmup_s=0.2, snapshot_s=5.0),
+        Profile("lite", "minutes per task on one CPU core: small networks, real comparisons (default)",
+                demos=10, episodes=20, curve_points=5, selection_episodes=10,
+                latency_blocks=16, latency_calls=20, latency_warmup_s=3.0, snapshot_s=30.0),
+        # 9 demonstrations: the published pipelines make 10 and hold one back for a validation that is never run.
+        Profile("paper", "published network sizes and schedules: days per task without a GPU",
+                demos=9, episodes=100, curve_points=15, selection_episodes=20,
+                latency_blocks=20, latency_calls=50, latency_warmup_s=3.0, snapshot_s=600.0),
+    )
+}  # fmt: skip
+
+
+def profile(name: str) -> Profile:
+    """The profile of that name; raises `UserError` with the nearest one."""
+    if name not in PROFILES:
+        raise unknown("profile", name, PROFILES)
+    return PROFILES[name]
+
+
+@dataclass(frozen=True, order=True)
+class Variant:
+    """A method with inference options, written ``dp3@nfe=1`` or ``dp3@nfe=1:t=90``: same checkpoint, other entry."""
+
+    method: str
+    options: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Variant:
+        """Parse ``name[@key=value[:key=value…]]``; options are sorted, so that one variant has one name."""
+        method, at, tail = text.strip().partition("@")
+        if not method or (at and not tail):
+            raise UserError(
+                f"method '{text}' is incomplete: write a name such as 'dp3' or a variant such as 'dp3@nfe=1'"
+            )
+        options = {}
+        for item in filter(None, tail.split(":")):
+            key, equals, value = item.partition("=")
+            if not (key and equals and value):
+                raise UserError(f"variant '{text}': '{item}' is no option, write key=value as in 'dp3@nfe=1'")
+            options[key] = value
+        return cls(method, tuple(sorted(options.items())))
+
+    def __str__(self) -> str:
+        return self.method + ("@" + ":".join(f"{k}={v}" for k, v in self.options) if self.options else "")
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """Everything that determines the records of a run; times and places are not part of it."""
+
+    methods: tuple[str, ...]  # variants, canonical text
+    tasks: tuple[str, ...]
+    seeds: tuple[int, ...]  # training seeds
+    profile: str
+    episodes: int  # test episodes per cell
+    base_seed: int = 0  # of demos, initial states and policy noise
+
+    def to_json(self) -> dict[str, object]:
+        """Plain JSON values, as stored in the manifest."""
+        return {**asdict(self), "methods": list(self.methods), "tasks": list(self.tasks), "seeds": list(self.seeds)}
+
+    @property
+    def key(self) -> str:
+        """Content key of the run."""
+        return content_key({"protocol": PROTOCOL, **self.to_json()})
+
+
+def make_spec(
+    methods: Sequence[str],
+    tasks: Sequence[str],
+    seeds: Sequence[int] = (0,),
+    profile_name: str = "lite",
+    episodes: int | None = None,
+    base_seed: int = 0,
+) -> RunSpec:
+    """Resolve and check what a user asked for. Raises `UserError` before anything is written."""
+    budget = profile(profile_name)
+    if not methods or not tasks or not seeds:
+        raise UserError("a run needs at least one method, one task and one seed")
+    if min(seeds) < 0 or base_seed < 0:
+        raise UserError(f"seeds must be 0 or more, got {min(*seeds, base_seed)}")
+    count = budget.episodes if episodes is None else episodes
+    if count < 1:
+        raise UserError(f"--episodes must be 1 or more, got {count}")
+    task_ids = registry.tasks().select(tasks)
+    specs = registry.tasks().specs()
+    variants = list(dict.fromkeys(Variant.parse(m) for m in methods))
+    for variant in variants:  # an unknown name or option shows here, not an hour later
+        registry.methods().make(variant.method, specs[task_ids[0]], "smoke", dict(variant.options))
+    return RunSpec(tuple(map(str, variants)), tuple(task_ids), tuple(sorted(set(seeds))), budget.name, count, base_seed)
+
+
+def canonical_json(value: object) -> str:
+    """JSON that is equal for equal values: sorted keys, no spaces, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+
+
+def content_key(value: Mapping[str, object]) -> str:
+    """Twenty hex digits of the SHA-256 of the canonical JSON."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:20]
