@@ -1,0 +1,177 @@
+"""From a depth image to the cloud that a policy sees: suite frame, crop box, farthest-point sampling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+from numba import njit
+
+from bench.interfaces import UserError
+from envs.raycast import Camera, Scene, depth_image
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A rigid frame: ``p = rotation (p_world - origin)``."""
+
+    rotation: np.ndarray  # [3, 3]
+    origin: np.ndarray  # [3] metres, world
+
+    def of_world(self, points: np.ndarray) -> np.ndarray:
+        """Bring world points ``[..., 3]`` into the frame."""
+        return (points - self.origin) @ self.rotation.T
+
+
+@dataclass(frozen=True)
+class Crop:
+    """An open box in the suite frame: points on its faces are outside."""
+
+    low: tuple[float, float, float]  # metres
+    high: tuple[float, float, float]  # metres
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        """Keep the points ``[M, 3]`` inside, in their order."""
+        x, y, z = points.T
+        (x0, y0, z0), (x1, y1, z1) = self.low, self.high
+        return points[(x > x0) & (x < x1) & (y > y0) & (y < y1) & (z > z0) & (z < z1)]
+
+
+class CloudCamera:
+    """A depth camera that returns points in a suite frame."""
+
+    def __init__(self, scene: Scene, camera: Camera, frame: Frame, crop: Crop) -> None:
+        self.scene, self.camera, self.frame, self.crop = scene, camera, frame, crop
+        self.offset = frame.of_world(camera.position)
+        self.rays = camera.rays() @ frame.rotation.T
+        self.limit = _leave(self.rays, self.offset, crop)
+
+    def points(self, data: mujoco.MjData) -> np.ndarray:
+        """Every pixel that sees something, row by row ``[M, 3]`` float32, uncropped."""
+        return _unproject(*depth_image(self.scene, data, self.camera), self.rays, self.offset)
+
+    def points_near_crop(self, data: mujoco.MjData) -> np.ndarray:
+        """Those of `points` that can lie in the crop box and some more: the same after cropping, and cheaper."""
+        return _unproject(*depth_image(self.scene, data, self.camera, self.limit), self.rays, self.offset)
+
+
+def sample(points: np.ndarray, n: int) -> np.ndarray:
+    """Reduce points ``[M, 3]`` to ``[n, 3]`` by farthest-point sampling; fewer are kept as they are, padded with zeros."""
+    if len(points) >= n:
+        return points[farthest_points(points, n)]
+    return np.concatenate([points, np.zeros((n - len(points), 3), points.dtype)])
+
+
+def farthest_points(points: np.ndarray, n: int) -> np.ndarray:
+    """Farthest-point sampling, exact and deterministic.
+
+    The first point is index 0; every next one maximises the distance to those chosen before, the lowest index among
+    equals. Distances are squared and in float32. A bounding box per grid cell tells which cells the new point cannot
+    change, so the result equals the plain algorithm's at a fraction of its cost.
+
+    Args:
+        points: ``[M, 3]``, metres, M >= n.
+        n: how many to choose.
+
+    Returns:
+        indices ``[n]`` int64, in the order of choice. Raises `UserError` if there are fewer points than ``n``.
+    """
+    if not 0 < n <= len(points):
+        raise UserError(f"cannot choose {n} of {len(points)} points: choose between 1 and {len(points)}")
+    return _farthest(np.ascontiguousarray(points, np.float32), n)
+
+
+def _leave(rays: np.ndarray, offset: np.ndarray, crop: Crop) -> np.ndarray:
+    """Depth at which each ray leaves the crop box ``[height, width]``, a little beyond it; 0 if it never enters."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        bounds = np.stack([(np.asarray(corner) - offset) / rays for corner in (crop.low, crop.high)])
+    enter = np.nanmax(bounds.min(0), axis=-1)
+    leave = np.nanmin(bounds.max(0), axis=-1)
+    margin = 1e-4  # metres; float32 rounding of a point must not decide
+    return np.where(leave + margin >= np.maximum(enter - margin, 0.0), leave + margin, 0.0)
+
+
+@njit(cache=True, error_model="numpy")
+def _unproject(depth: np.ndarray, hit: np.ndarray, rays: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """Points of the pixels that were hit, row by row ``[M, 3]`` float32."""
+    points = np.empty((hit.size, 3), np.float32)
+    m = 0
+    for i in range(hit.shape[0]):
+        for j in range(hit.shape[1]):
+            if hit[i, j] >= 0:
+                for k in range(3):
+                    points[m, k] = offset[k] + depth[i, j] * rays[i, j, k]
+                m += 1
+    return points[:m].copy()
+
+
+@njit(cache=True, error_model="numpy")
+def _farthest(points: np.ndarray, n: int) -> np.ndarray:
+    cells, starts, boxes = _grid(points)
+    m, buckets = len(points), len(starts) - 1
+    xyz = points[cells]  # points of one bucket lie together
+    distance = np.full(m, np.float32(np.inf))
+    farthest = np.full(buckets, np.float32(np.inf))  # per bucket: largest distance, and the lowest index that has it
+    candidate = np.empty(buckets, np.int64)
+    chosen = np.empty(n, np.int64)
+    new = 0
+    for step in range(n):
+        chosen[step] = new
+        x, y, z = points[new, 0], points[new, 1], points[new, 2]
+        best, new = np.float32(-1.0), m
+        for b in range(buckets):
+            dx = max(boxes[b, 0] - x, x - boxes[b, 3], 0.0)
+            dy = max(boxes[b, 1] - y, y - boxes[b, 4], 0.0)
+            dz = max(boxes[b, 2] - z, z - boxes[b, 5], 0.0)
+            # The factor covers the float32 rounding of the distances that this bound is compared with.
+            if (dx * dx + dy * dy + dz * dz) * (1.0 - 1e-5) < farthest[b]:
+                top = np.float32(-1.0)
+                for k in range(starts[b], starts[b + 1]):
+                    ex, ey, ez = xyz[k, 0] - x, xyz[k, 1] - y, xyz[k, 2] - z
+                    distance[k] = min(distance[k], ex * ex + ey * ey + ez * ez)
+                    top = max(top, distance[k])
+                farthest[b] = top
+                for k in range(starts[b], starts[b + 1]):
+                    if distance[k] == top:
+                        candidate[b] = cells[k]
+                        break
+            if farthest[b] > best or (farthest[b] == best and candidate[b] < new):
+                best, new = farthest[b], candidate[b]
+    return chosen
+
+
+@njit(cache=True, error_model="numpy")
+def _grid(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sort points into the cells of a cubic grid, stably: order ``[M]``, bucket bounds ``[B + 1]``, boxes ``[B, 6]``."""
+    per_axis = 10
+    m = len(points)
+    low, high = np.full(3, np.inf), np.full(3, -np.inf)
+    for k in range(m):
+        for i in range(3):
+            low[i], high[i] = min(low[i], points[k, i]), max(high[i], points[k, i])
+    edge = max(high[0] - low[0], high[1] - low[1], high[2] - low[2], 1e-12) / per_axis
+    cell = np.empty(m, np.int64)
+    count = np.zeros(per_axis**3 + 1, np.int64)
+    for k in range(m):
+        index = 0
+        for i in range(3):
+            index = index * per_axis + min(per_axis - 1, int((points[k, i] - low[i]) / edge))
+        cell[k] = index
+        count[index + 1] += 1
+    start = np.cumsum(count)
+    occupied = np.flatnonzero(count[1:])
+    starts = np.append(start[occupied], m)
+    order = np.empty(m, np.int64)
+    for k in range(m):
+        order[start[cell[k]]] = k
+        start[cell[k]] += 1
+    boxes = np.empty((len(occupied), 6))
+    for b in range(len(occupied)):
+        for i in range(3):
+            boxes[b, i], boxes[b, 3 + i] = np.inf, -np.inf
+        for k in range(starts[b], starts[b + 1]):
+            for i in range(3):
+                boxes[b, i] = min(boxes[b, i], points[order[k], i])
+                boxes[b, 3 + i] = max(boxes[b, 3 + i], points[order[k], i])
+    return order, starts, boxes
