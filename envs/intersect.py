@@ -1,8 +1,9 @@
 """Where a ray meets a MuJoCo primitive: analytic, in the frame of the geom, compiled.
 
 A ray is ``o + t d``; the functions return the smallest ``t >= 0`` on the surface, or infinity. Sizes are those of
-``mjModel.geom_size``: half sizes (box, ellipsoid), radius and half length (cylinder, capsule), half width and half height
-(plane, 0: unbounded). Conventions are those of MuJoCo's ``mj_ray``: a plane is seen from above only, a body from inside too.
+``mjModel.geom_size``: half sizes (box, ellipsoid), radius and half length (cylinder, capsule), half width and half
+height (plane, 0: unbounded). Conventions are those of MuJoCo's ``mj_ray``: a plane is seen from above only, a body from
+inside too.
 """
 
 from __future__ import annotations

@@ -26,16 +26,21 @@ class Frame:
 
 @dataclass(frozen=True)
 class Crop:
-    """An open box in the suite frame: points on its faces are outside."""
+    """An open box in the suite frame, cut by an optional plane: points on the faces are outside."""
 
     low: tuple[float, float, float]  # metres
     high: tuple[float, float, float]  # metres
+    floor: tuple[float, float, float, float] | None = None  # a, b, c, d: only points with a x + b y + c z > d stay
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
         """Keep the points ``[M, 3]`` inside, in their order."""
         x, y, z = points.T
         (x0, y0, z0), (x1, y1, z1) = self.low, self.high
-        return points[(x > x0) & (x < x1) & (y > y0) & (y < y1) & (z > z0) & (z < z1)]
+        inside = (x > x0) & (x < x1) & (y > y0) & (y < y1) & (z > z0) & (z < z1)
+        if self.floor is not None:
+            a, b, c, d = self.floor
+            inside &= a * x + b * y + c * z > d
+        return points[inside]
 
 
 class CloudCamera:
@@ -57,7 +62,7 @@ class CloudCamera:
 
 
 def sample(points: np.ndarray, n: int) -> np.ndarray:
-    """Reduce points ``[M, 3]`` to ``[n, 3]`` by farthest-point sampling; fewer are kept as they are, padded with zeros."""
+    """Reduce points ``[M, 3]`` to ``[n, 3]`` by farthest-point sampling; fewer stay as they are, padded with zeros."""
     if len(points) >= n:
         return points[farthest_points(points, n)]
     return np.concatenate([points, np.zeros((n - len(points), 3), points.dtype)])
@@ -83,11 +88,21 @@ def farthest_points(points: np.ndarray, n: int) -> np.ndarray:
 
 
 def _leave(rays: np.ndarray, offset: np.ndarray, crop: Crop) -> np.ndarray:
-    """Depth at which each ray leaves the crop box ``[height, width]``, a little beyond it; 0 if it never enters."""
+    """Depth at which each ray leaves the crop box ``[height, width]``, a little beyond it; 0 if it never enters.
+
+    The plane only shortens rays that run towards it, as those of a camera above a table do.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
         bounds = np.stack([(np.asarray(corner) - offset) / rays for corner in (crop.low, crop.high)])
     enter = np.nanmax(bounds.min(0), axis=-1)
     leave = np.nanmin(bounds.max(0), axis=-1)
+    if crop.floor is not None:
+        *normal, distance = crop.floor
+        towards = rays @ np.array(normal)
+        if offset @ np.array(normal) > distance:
+            with np.errstate(divide="ignore"):
+                floor = (distance - offset @ np.array(normal)) / towards
+            leave = np.where(towards < 0, np.minimum(leave, floor), leave)
     margin = 1e-4  # metres; float32 rounding of a point must not decide
     return np.where(leave + margin >= np.maximum(enter - margin, 0.0), leave + margin, 0.0)
 
@@ -143,7 +158,7 @@ def _farthest(points: np.ndarray, n: int) -> np.ndarray:
 
 @njit(cache=True, error_model="numpy")
 def _grid(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Sort points into the cells of a cubic grid, stably: order ``[M]``, bucket bounds ``[B + 1]``, boxes ``[B, 6]``."""
+    """Sort points into cells of a cubic grid, stably: order ``[M]``, bucket bounds ``[B + 1]``, boxes ``[B, 6]``."""
     per_axis = 10
     m = len(points)
     low, high = np.full(3, np.inf), np.full(3, -np.inf)

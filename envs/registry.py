@@ -60,15 +60,16 @@ def unavailable(suite: str) -> str | None:
 def select(patterns: str | Iterable[str]) -> list[str]:
     """Resolve task names to ids.
 
-    A pattern is an id, a glob (``metaworld/door-*``), a suite, a suite and difficulty (``metaworld:hard``), ``quick`` or
-    ``all``. Each stands for those of its tasks whose suite is available; `unavailable` tells why the others are left out.
+    A pattern is an id, a glob (``metaworld/door-*``), a suite, a suite and difficulty (``metaworld:hard``), ``quick``
+    or ``all``. Each stands for those of its tasks whose suite is available; `unavailable` tells why the others are left
+    out.
 
     Args:
         patterns: a list of patterns, or one string with commas between them.
 
     Returns:
-        ids without repetition, in the order of the patterns. Raises `UserError` if a pattern matches nothing, or nothing
-        that is available.
+        ids without repetition, in the order of the patterns. Raises `UserError` if a pattern matches nothing, or
+        nothing that is available.
     """
     names = patterns.split(",") if isinstance(patterns, str) else list(patterns)
     chosen: dict[str, None] = {}
