@@ -112,7 +112,7 @@ class RayExecutor:
         resources = {"num_cpus": 1, "num_gpus": 1 if device.startswith("cuda") else 0}
         self._mailbox = ray.remote(num_cpus=0)(_Mailbox).remote()
         actor = ray.remote(max_restarts=0, **resources)(_RayWorker)
-        self._make_actor = lambda: actor.remote(device, self._mailbox)
+        self._make_actor: Callable[[], Any] = lambda: actor.remote(device, self._mailbox)
         self._actors = [self._make_actor() for _ in range(self.slots)]
         self._running: dict[Any, tuple[int, str]] = {}  # object reference -> slot, unit key
 

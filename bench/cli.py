@@ -1,0 +1,202 @@
+"""The command line: parses, calls, and turns `UserError` into one line and exit code 2."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from bench import registry
+from bench.interfaces import UserError
+from bench.spec import PROFILES, RunSpec, make_spec
+
+app = typer.Typer(
+    help="Which robot policy should I run? Measures success and speed of visuomotor policies, and reports them.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+RESULTS, REPORTS = Path("results"), Path("reports")
+
+
+class Device(StrEnum):
+    """Where networks are trained and run."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Listing(StrEnum):
+    """What can be listed."""
+
+    tasks = "tasks"
+    methods = "methods"
+    profiles = "profiles"
+
+
+@app.command()
+def run(
+    methods: Annotated[str, typer.Option(help="Comma list of methods and variants: [cyan]sdm,dp3@nfe=1[/cyan].")],
+    tasks: Annotated[
+        str,
+        typer.Option(help="Comma list of ids, globs, suites, groups ([cyan]metaworld:hard[/cyan]), quick, all."),
+    ] = "quick",
+    seeds: Annotated[str, typer.Option(help="Comma list of training seeds.")] = "0",
+    profile: Annotated[str, typer.Option(help="Sizes and budgets: smoke, lite or paper.")] = "lite",
+    episodes: Annotated[int | None, typer.Option(help="Test episodes per cell.  [default: by profile]")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the run's records.  [default: results/<tasks>-<profile>-<key>]"),
+    ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(envvar="BENCH_CACHE", help="Folder of demo sets and checkpoints.  [default: cache beside --out]"),
+    ] = None,
+    reports: Annotated[Path, typer.Option(help="Folder that reports are written to.")] = REPORTS,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=0, help="Worker processes; 0 works in this process, without Ray.  [default: one per core]"),
+    ] = None,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(help="A Ray cluster to work on, as in [cyan]ray://head:10001[/cyan] or [cyan]auto[/cyan]."),
+    ] = None,
+    device: Annotated[Device, typer.Option(help="Where networks are trained and run.")] = Device.cpu,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+) -> None:
+    """Measure: demos, training, evaluation, latency, report.
+
+    The same command again does what is missing and nothing else; Ctrl-C loses nothing.
+
+    Examples:
+
+      bench run --methods sdm,manicm --tasks quick
+
+      bench run --methods dp3,dp3@nfe=1,sdm --tasks metaworld:hard --seeds 0,1,2 --episodes 50
+
+      bench run --methods dp3,sdm --tasks 'metaworld/door-*' --profile smoke --dry-run
+    """
+    from bench import app as application
+
+    spec = make_spec(_items(methods), _items(tasks), _numbers(seeds), profile, episodes)
+    folder = out or RESULTS / _run_name(spec, tasks)
+    settings = application.Settings(
+        folder, cache or folder.parent / "cache", reports, workers, ray_address, _device(device), dry_run
+    )
+    raise typer.Exit(application.run(spec, settings, Console()))
+
+
+@app.command()
+def report(
+    run_folder: Annotated[Path | None, typer.Argument(help="A run's folder.  [default: the newest run]")] = None,
+    reports: Annotated[Path, typer.Option(help="Folder that the report is written to.")] = REPORTS,
+) -> None:
+    """Show a run: tables, learning curves, success against latency.
+
+    Examples:
+
+      bench report
+
+      bench report results/quick-lite-1a2b3c4d
+    """
+    from bench.app import newest_run
+    from bench.report import summary_table, write_report
+    from bench.store import load_run
+
+    data = load_run(run_folder or newest_run(RESULTS))
+    files = write_report(data, reports / data.path.resolve().name)
+    console = Console()
+    console.print(summary_table(data).to_rich())
+    for file in files:
+        console.print(str(file), highlight=False, soft_wrap=True)
+
+
+@app.command(name="list")
+def list_(what: Annotated[Listing, typer.Argument(help="What to list.")]) -> None:
+    """List tasks, methods or profiles.
+
+    Example:
+
+      bench list tasks
+    """
+    table = {Listing.tasks: _task_table, Listing.methods: _method_table, Listing.profiles: _profile_table}[what]()
+    Console().print(table)
+
+
+@app.command()
+def doctor() -> None:
+    """Check what is there, what is missing and how to get it; exit code 1 if the built-in path would not run."""
+    from bench.doctor import check
+
+    raise typer.Exit(check(Console()))
+
+
+def main() -> None:
+    """Entry point of the script ``bench``."""
+    try:
+        app()
+    except UserError as error:
+        Console(stderr=True).print(f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+        sys.exit(2)
+
+
+def _items(text: str) -> list[str]:
+    return [item for item in map(str.strip, text.split(",")) if item]
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(item) for item in _items(text)]
+    except ValueError:
+        raise UserError(f"--seeds '{text}': write whole numbers, as in 0,1,2") from None
+
+
+def _device(device: Device) -> str:
+    import torch
+
+    if device is Device.cuda and not torch.cuda.is_available():
+        raise UserError("--device cuda: no GPU that torch can use; 'bench doctor' says more, --device cpu works always")
+    return "cuda" if device is not Device.cpu and torch.cuda.is_available() else "cpu"
+
+
+def _run_name(spec: RunSpec, tasks: str) -> str:
+    """A folder name that people recognise and that no other spec has."""
+    words = "".join(c if c.isalnum() else "-" for c in tasks).strip("-")
+    return f"{words[:40]}-{spec.profile}-{spec.key[:8]}"
+
+
+def _task_table() -> Table:
+    table = Table("task", "difficulty", "points", "state", "action", "steps", "engine")
+    envs = registry.tasks()
+    for task in envs.specs().values():
+        missing = envs.unavailable(task.suite)
+        engine = f"[yellow]not installed: {missing}[/yellow]" if missing else task.engine
+        sizes = (task.n_points, task.agent_pos_dim, task.action_dim, task.max_steps)
+        table.add_row(task.id, task.difficulty or "", *map(str, sizes), engine)
+    return table
+
+
+def _method_table() -> Table:
+    table = Table("method", "teacher", "horizon", "executed", "evaluations", "training steps (lite)", "options")
+    sample = next(iter(registry.tasks().specs().values()))
+    for name in registry.methods().names():
+        spec = registry.methods().make(name, sample, "lite").spec
+        options = ", ".join(f"{k}={v}" for k, v in spec.options.items())
+        counts = (spec.horizon, spec.executed_steps, spec.nfe, spec.train_steps)
+        table.add_row(name, spec.teacher or "", *map(str, counts), options)
+    return table
+
+
+def _profile_table() -> Table:
+    table = Table("profile", "demos", "episodes", "curve points", "what for")
+    for profile in PROFILES.values():
+        counts = (profile.demos, profile.episodes, f"{profile.curve_points} x {profile.selection_episodes} episodes")
+        table.add_row(profile.name, *map(str, counts), profile.purpose)
+    return table

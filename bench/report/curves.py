@@ -1,0 +1,83 @@
+"""Learning curves: success on the selection episodes against gradient steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from bench.report.measures import Group, success
+from bench.report.style import RC, Look, legend, readable
+
+MANY_TASKS = 9
+"""With more tasks than this, the first figure shows means over groups and a second one every task."""
+
+
+def group_curves(curves: pd.DataFrame, panels: Sequence[Group], look: Mapping[str, Look]) -> Figure:
+    """A panel per group: mean success over its tasks with a 95 % band, training seeds as thin lines."""
+    parts = [(group.label, curves[curves["task"].isin(group.tasks)]) for group in panels]
+    return _figure([part for part in parts if len(part[1])], look, columns=3, size=(3.4, 2.7))
+
+
+def task_curves(curves: pd.DataFrame, look: Mapping[str, Look]) -> Figure:
+    """A panel per task."""
+    tasks = sorted(set(curves["task"]))
+    parts = [(task.partition("/")[2] if len(tasks) > MANY_TASKS else task, curves[curves["task"] == task]) for task in tasks]
+    few = len(tasks) <= MANY_TASKS
+    return _figure(parts, look, columns=3 if few else 6, size=(3.4, 2.7) if few else (1.95, 1.6))
+
+
+def _figure(
+    parts: Sequence[tuple[str, pd.DataFrame]], look: Mapping[str, Look], columns: int, size: tuple[float, float]
+) -> Figure:
+    columns = min(columns, len(parts))
+    rows = math.ceil(len(parts) / columns)
+    with matplotlib.rc_context(dict(RC)):
+        figure = Figure(figsize=(max(size[0] * columns, 5.0), size[1] * rows + 0.6), layout="constrained")
+        axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+        for axis, (title, part) in zip(axes, parts, strict=False):
+            axis.set_title(readable(title, 28), fontsize=9.5 if size[0] > 3 else 8)
+            for method in look:
+                _draw(axis, part[part["method"] == method], look[method])
+            axis.set_ylim(-3, 103)
+            axis.set_xlim(left=0)
+        for axis in axes[len(parts) :]:
+            axis.set_visible(False)
+        for axis in axes[max(len(parts) - columns, 0) : len(parts)]:  # the last panel of each column
+            axis.tick_params(labelbottom=True)
+            axis.xaxis.set_major_locator(MaxNLocator(4 if size[0] > 3 else 3, integer=True))
+            axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x / 1000:g}k" if x >= 1000 else f"{x:g}"))
+        figure.supxlabel("gradient steps", fontsize=9)
+        figure.supylabel("success on selection episodes, %", fontsize=9)
+        legend(figure, {method: own for method, own in look.items() if _has(parts, method)}, lines=True)
+    return figure
+
+
+def _draw(axis: Axes, rows: pd.DataFrame, look: Look) -> None:
+    """Mean line with band; only steps at which every (task, training seed) was evaluated, so that all points compare."""
+    if rows.empty:
+        return
+    cells = rows.rename(columns={"successes": "k", "episodes": "n"})
+    everyone = cells.groupby(["task", "training_seed"]).ngroups
+    complete = [(step, own) for step, own in cells.groupby("step", sort=True) if len(own) == everyone]
+    points = [(int(str(step)), estimate) for step, own in complete if (estimate := success(own)) is not None]
+    if not points:
+        return
+    steps = [step for step, _ in points]
+    axis.fill_between(
+        steps, [100 * e.low for _, e in points], [100 * e.high for _, e in points], color=look.colour, alpha=0.13, lw=0
+    )
+    if cells["training_seed"].nunique() > 1:
+        rates = cells.assign(rate=100 * cells["k"] / cells["n"]).pivot_table("rate", "step", "training_seed")
+        for seed in rates:
+            axis.plot(steps, rates[seed].loc[steps], color=look.colour, lw=0.7, alpha=0.5)
+    axis.plot(steps, [100 * e.value for _, e in points], color=look.colour, lw=1.8, marker="o", ms=3.2)
+
+
+def _has(parts: Sequence[tuple[str, pd.DataFrame]], method: str) -> bool:
+    return any(method in set(part["method"]) for _, part in parts)

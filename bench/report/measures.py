@@ -1,0 +1,198 @@
+"""From the records of a run to the numbers of the report: success and latency of every cell, and of groups of tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.interfaces import UserError
+from bench.stats import Estimate, mean_success
+from bench.store import Run
+
+CLOCKS = ("t_e2e", "t_policy", "t_encode", "t_sample")
+CELL = ["task", "variant", "training_seed"]
+ALL, EVERY_SUITE = "all", "all suites"
+DIFFICULTIES = ("easy", "medium", "hard", "very_hard")
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What all tables and figures of a report are made from."""
+
+    variants: list[str]  # in the order asked for, then those that were only timed
+    cells: pd.DataFrame  # one row per CELL with episodes: suite, difficulty, k, n, errors, checkpoint
+    latency: pd.DataFrame  # one row per CELL that was timed, with ``same_model`` and ``<clock>_p50``, ``<clock>_p90``
+    missing: list[tuple[str, str, int, str]]  # task, variant, training seed, what is missing
+
+
+@dataclass(frozen=True)
+class Group:
+    """Tasks that are averaged: a suite, or those of one difficulty in it."""
+
+    suite: str
+    difficulty: str  # ALL or a difficulty
+    tasks: list[str]
+
+    @property
+    def label(self) -> str:
+        """For people: ``metaworld, very hard``."""
+        return self.suite if self.difficulty == ALL else f"{self.suite}, {self.difficulty.replace('_', ' ')}"
+
+
+@dataclass(frozen=True)
+class GroupLatency:
+    """Latency of a variant over the tasks of a group."""
+
+    tasks: int
+    p50: Mapping[str, float]  # by clock, ms: median over the cells
+    p90: Mapping[str, float | None]
+    speedup: Mapping[str, Estimate]  # by clock; empty where none may be shown
+    row: Mapping[str, Any]  # nfe, params and the like of the first cell
+    notes: list[str]
+
+
+def measure(run: Run) -> Measures:
+    """Count successes and match latencies with them. Raises `UserError` where an episode is recorded twice."""
+    episodes = with_success(run.episodes)
+    cells = (
+        episodes.sort_values([*CELL, "episode"])
+        .groupby(["suite", *CELL], sort=True)
+        .agg(
+            difficulty=("difficulty", "first"),
+            k=("success", "sum"),
+            n=("success", "size"),
+            errors=("error", "count"),
+            checkpoint=("checkpoint", "first"),
+        )
+        .reset_index()
+    )
+    cells["difficulty"] = cells["difficulty"].astype(object).where(cells["difficulty"].notna(), None)
+    timed = _latency(run.latency, cells)
+    asked = list(run.manifest["spec"]["methods"])
+    found = [*cells["variant"], *timed["variant"]]
+    variants = [*asked, *sorted(set(found) - set(asked))]
+    return Measures(variants, cells, timed, _missing(run.manifest["spec"], cells))
+
+
+def groups(measures: Measures) -> list[Group]:
+    """Every suite, each followed by its difficulty groups where it has several; all suites together where there are more.
+
+    A suite counts the tasks that were asked for; tasks without any record have no known difficulty.
+    """
+    difficulty = measures.cells.set_index("task")["difficulty"].to_dict()
+    by_suite: dict[str, set[str]] = {}
+    for task in [*measures.cells["task"], *measures.latency["task"], *(task for task, *_ in measures.missing)]:
+        by_suite.setdefault(task.split("/")[0], set()).add(task)
+    found = []
+    for suite in sorted(by_suite):
+        names = sorted(by_suite[suite])
+        parts = [Group(suite, d, own) for d in DIFFICULTIES if (own := [t for t in names if difficulty.get(t) == d])]
+        found += [Group(suite, ALL, names), *(parts if len(parts) > 1 else [])]
+    if len(by_suite) > 1:
+        found.append(Group(EVERY_SUITE, ALL, sorted(set().union(*by_suite.values()))))
+    return found
+
+
+def success(cells: pd.DataFrame) -> Estimate | None:
+    """Mean success over the tasks of ``cells`` (rows of one variant), or None where there are none."""
+    if cells.empty:
+        return None
+    counts = cells.pivot_table(index="task", columns="training_seed", values=["k", "n"], aggfunc="sum", fill_value=0)
+    return mean_success(counts["k"].to_numpy(), counts["n"].to_numpy())
+
+
+def seed_spread(cells: pd.DataFrame) -> str | None:
+    """Lowest and highest success among training seeds (mean over tasks), or None with fewer than two of them."""
+    rates = (cells["k"] / cells["n"]).groupby(cells["training_seed"]).mean()
+    return f"{100 * rates.min():.1f}–{100 * rates.max():.1f}" if len(rates) > 1 else None
+
+
+def with_success(episodes: pd.DataFrame) -> pd.DataFrame:
+    """Add ``success``: an episode that ended in an error has failed, whatever was seen before."""
+    twice = episodes[episodes.duplicated([*CELL, "episode"])]
+    if len(twice):
+        row = twice.iloc[0]
+        raise UserError(
+            f"episodes.jsonl: episode {row['episode']} of {row['variant']} on {row['task']}, training seed "
+            f"{row['training_seed']}, is recorded twice; delete one of the lines"
+        )
+    return episodes.assign(success=episodes["success_ever"].astype(bool) & episodes["error"].isna())
+
+
+def group_latency(latency: pd.DataFrame) -> GroupLatency | None:
+    """Latency over ``latency`` (rows of one variant), or None where nothing was timed."""
+    if latency.empty:
+        return None
+    p50 = {clock: float(latency[f"{clock}_p50"].median()) for clock in CLOCKS}
+    p90 = {clock: None if (v := latency[f"{clock}_p90"]).isna().any() else float(v.median()) for clock in CLOCKS}
+    notes = []
+    for count, words in (
+        (int(latency["contended"].sum()), "machine busy while timed"),
+        (int((~latency["warm"].astype(bool)).sum()), "not warm"),
+        (int((~latency["same_model"]).sum()), "timed another checkpoint: speed-up refused"),
+    ):
+        if count:
+            notes.append(words if count == len(latency) else f"{words} ({count} of {len(latency)})")
+    row = {str(key): value for key, value in latency.iloc[0].items()}
+    return GroupLatency(latency["task"].nunique(), p50, p90, _speedup(latency), row, notes)
+
+
+def _latency(latency: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+    """The last timing of each cell, on one device in one mode, with its percentiles and the same-model mark."""
+    timed = latency.drop_duplicates([*CELL, "device", "mode"], keep="last")
+    if len(timed):  # figures of different devices or thread modes have no common scale
+        device, mode = min(zip(timed["device"], timed["mode"], strict=True))
+        timed = timed[(timed["device"] == device) & (timed["mode"] == mode)]
+    timed = timed.sort_values(CELL).reset_index(drop=True)
+    evaluated = cells.set_index(CELL)["checkpoint"].to_dict()
+    hashes = {key: row.checkpoint for key, row in zip(_keys(timed), timed.itertuples(), strict=True)}
+
+    def same(task: str, variant: str | None, seed: int) -> bool:
+        """Whether success and latency are of one checkpoint; without success rows nothing contradicts."""
+        key = (task, variant, seed)
+        return pd.isna(variant) or key not in hashes or evaluated.get(key, hashes[key]) == hashes[key]
+
+    own = [same(*key) for key in _keys(timed)]
+    refs = [same(t, r, s) for t, r, s in zip(timed["task"], timed["reference"], timed["training_seed"], strict=True)]
+    columns: dict[str, Any] = {"same_model": pd.Series([a and b for a, b in zip(own, refs, strict=True)], dtype=bool)}
+    for clock, part in product(CLOCKS, ("p50", "p90")):
+        columns[f"{clock}_{part}"] = pd.Series([c[part] for c in timed[clock]], dtype=float)
+    return timed.assign(**columns)
+
+
+def _keys(frame: pd.DataFrame) -> Iterator[tuple[str, str, int]]:
+    return zip(frame["task"], frame["variant"], frame["training_seed"], strict=True)
+
+
+def _speedup(latency: pd.DataFrame) -> dict[str, Estimate]:
+    """Geometric mean over cells of the ratios and of the ends of their intervals, where the same-model rule allows it.
+
+    Averaging the ends treats the errors of the cells as common to all (one machine), so the interval is on the wide
+    side.
+    """
+    allowed = [s for s, same in zip(latency["speedup"], latency["same_model"], strict=True) if same and isinstance(s, dict)]
+    if not allowed:
+        return {}
+    return {
+        clock: Estimate(*(float(np.exp(np.mean([np.log(s[clock][k]) for s in allowed]))) for k in _RATIO))
+        for clock in allowed[0]
+    }
+
+
+_RATIO = ("ratio", "low", "high")
+
+
+def _missing(spec: Mapping[str, Any], cells: pd.DataFrame) -> list[tuple[str, str, int, str]]:
+    """Cells that were asked for and have fewer episodes than asked for."""
+    n = {key: int(count) for key, count in zip(_keys(cells), cells["n"], strict=True)}
+    missing = []
+    for key in product(spec["tasks"], spec["methods"], spec["seeds"]):
+        have = n.get(key, 0)
+        if have < spec["episodes"]:
+            missing.append((*key, "not run" if have == 0 else f"{have} of {spec['episodes']} episodes"))
+    return missing

@@ -1,0 +1,162 @@
+"""The tables of a report: variants by group of tasks, variants by task, paired differences, errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from bench.report.measures import Measures, group_latency, groups, seed_spread, success, with_success
+from bench.report.table import Column, Table, Value, count, factor, milliseconds, probability, share
+from bench.stats import Estimate, mcnemar
+from bench.store import Run
+
+NOT_RUN = "not run"
+
+_LATENCY = [
+    Column("e2e_ms", "e2e ms", milliseconds),
+    Column("policy_ms", "policy ms", milliseconds),
+    Column("sample_ms", "sample ms", milliseconds),
+]
+_SPEEDUP = [
+    Column("e2e_speedup", "e2e speed-up", factor, interval=True),
+    Column("policy_speedup", "policy speed-up", factor, interval=True),
+    Column("sample_speedup", "sample speed-up", factor, interval=True),
+]
+
+
+def summary(measures: Measures) -> Table:
+    """Each variant on each suite and difficulty group: success, latency, cost, speed-up."""
+    columns = [
+        Column("suite", "suite"), Column("group", "group"), Column("method", "method"), Column("tasks", "tasks", count),
+        Column("success", "success %", share, interval=True), Column("n", "n", count),
+        Column("seed_spread", "seed spread %"), *_LATENCY, Column("nfe", "NFE", count),
+        Column("params", "parameters", count), *_SPEEDUP, Column("reference", "faster than"), Column("notes", "notes"),
+    ]  # fmt: skip
+    rows: list[Mapping[str, Value]] = []
+    for group in groups(measures):
+        cells = measures.cells[measures.cells["task"].isin(group.tasks)]
+        timed = measures.latency[measures.latency["task"].isin(group.tasks)]
+        for variant in measures.variants:
+            own, clocked = cells[cells["variant"] == variant], timed[timed["variant"] == variant]
+            if own.empty and clocked.empty:
+                continue
+            covered = own["task"].nunique()
+            notes = []
+            if not own.empty and covered < len(group.tasks):
+                notes.append(f"{covered} of {len(group.tasks)} tasks run")
+            if errors := int(own["errors"].sum()):
+                notes.append(f"{errors} failed with an error")
+            row: dict[str, Value] = {
+                "suite": group.suite, "group": group.difficulty.replace("_", " "), "method": variant,
+                "tasks": covered or clocked["task"].nunique(), "success": NOT_RUN if own.empty else success(own),
+                "n": int(own["n"].sum()), "seed_spread": seed_spread(own),
+            }  # fmt: skip
+            rows.append(_with_latency(row, clocked, notes))
+    return Table("Success and speed by suite and difficulty", columns, rows)
+
+
+def tasks(measures: Measures) -> Table:
+    """Each variant on each task, one row each (tidy)."""
+    columns = [
+        Column("task", "task"), Column("difficulty", "difficulty"), Column("method", "method"),
+        Column("success", "success %", share, interval=True), Column("successes", "successes", count),
+        Column("n", "n", count), Column("seed_spread", "seed spread %"), *_LATENCY, *_SPEEDUP, Column("notes", "notes"),
+    ]  # fmt: skip
+    rows = []
+    for task in _task_ids(measures):
+        for variant in measures.variants:
+            own, clocked = _of(measures.cells, task, variant), _of(measures.latency, task, variant)
+            notes = [f"{errors} failed with an error"] if (errors := int(own["errors"].sum())) else []
+            notes += [
+                f"seed {seed}: {what}" for t, v, seed, what in measures.missing if (t, v) == (task, variant)
+            ]  # fmt: skip
+            if own.empty and clocked.empty and not notes:
+                continue
+            row: dict[str, Value] = {
+                "task": task, "difficulty": None if own.empty else own["difficulty"].iloc[0], "method": variant,
+                "success": NOT_RUN if own.empty else success(own), "successes": int(own["k"].sum()),
+                "n": int(own["n"].sum()), "seed_spread": seed_spread(own),
+            }  # fmt: skip
+            rows.append(_with_latency(row, clocked, notes))
+    return Table("Success and speed by task", columns, rows)
+
+
+def matrix(measures: Measures) -> Table:
+    """Tasks down, variants across, successes of episodes: the page's overview of all tasks."""
+    shown = [v for v in measures.variants if v in set(measures.cells["variant"])]
+    columns = [Column("task", "task"), *(Column(f"v{i}", variant, share) for i, variant in enumerate(shown))]
+    rows: list[Mapping[str, Value]] = []
+    for task in _task_ids(measures):
+        cells = [(f"v{i}", _of(measures.cells, task, variant)) for i, variant in enumerate(shown)]
+        rows.append({"task": task} | {key: f"{own['k'].sum()}/{own['n'].sum()}" for key, own in cells if len(own)})
+    return Table("Successes per task", columns, rows)
+
+
+def paired(run: Run, measures: Measures) -> Table:
+    """Each variant against the first on the same episodes, by suite: exact McNemar on matched initial states."""
+    columns = [
+        Column("suite", "suite"), Column("method", "method"), Column("against", "against"), Column("pairs", "pairs", count),
+        Column("difference", "difference, points", lambda v: f"{100 * v:+.1f}"),
+        Column("only_method", "only method solved", count), Column("only_against", "only the other solved", count),
+        Column("p", "p (McNemar)", probability), Column("notes", "notes"),
+    ]  # fmt: skip
+    ran = [v for v in measures.variants if v in set(measures.cells["variant"])]
+    rows: list[Mapping[str, Value]] = []
+    episodes = with_success(run.episodes)
+    for suite, own in episodes.groupby("suite", sort=True):
+        for variant in ran[1:]:
+            pairs = pd.merge(
+                own[own["variant"] == variant], own[own["variant"] == ran[0]], on=["task", "training_seed", "episode"]
+            )
+            if pairs.empty:
+                continue
+            # An episode that broke before its reset has no hash; its seed says which initial state was meant.
+            never_reset = (pairs["state_hash_x"] == "") | (pairs["state_hash_y"] == "")
+            same_state = never_reset | (pairs["state_hash_x"] == pairs["state_hash_y"])
+            matched = pairs[same_state & (pairs["seed_x"] == pairs["seed_y"])]
+            row: dict[str, Value] = {"suite": str(suite), "method": variant, "against": ran[0], "pairs": len(matched)}
+            notes = []
+            if refused := len(pairs) - len(matched):
+                notes.append(f"{refused} refused: other initial state")
+            if len(matched):
+                test = mcnemar(matched["success_x"], matched["success_y"])
+                row |= {"difference": test.difference, "only_method": test.only_first, "only_against": test.only_second}
+                row["p"] = test.p
+                if test.p is None:
+                    notes.append("identical outcomes")
+            rows.append(row | {"notes": "; ".join(notes)})
+    return Table("Paired differences", columns, rows)
+
+
+def errors(run: Run) -> Table:
+    """Episodes that count as failures because of an error, by cell and message."""
+    columns = [
+        Column("task", "task"), Column("method", "method"), Column("training_seed", "training seed", count),
+        Column("episodes", "episodes", count), Column("error", "error"),
+    ]  # fmt: skip
+    broken = run.episodes[run.episodes["error"].notna()]
+    counts = broken.groupby(["task", "variant", "training_seed", "error"], sort=True).size()
+    rows = [dict(zip(("task", "method", "training_seed", "error"), key, strict=True)) for key in counts.index]
+    return Table("Errors", columns, [row | {"episodes": int(n)} for row, n in zip(rows, counts, strict=True)])
+
+
+def _with_latency(row: dict[str, Value], latency: pd.DataFrame, notes: list[str]) -> Mapping[str, Value]:
+    if (timed := group_latency(latency)) is not None:
+        for name in ("e2e", "policy", "sample"):
+            row[f"{name}_ms"] = timed.p50[f"t_{name}"]
+            speedup: Estimate | None = timed.speedup.get(f"t_{name}")
+            row[f"{name}_speedup"] = speedup
+        row |= {"nfe": int(timed.row["nfe"]), "params": int(timed.row["params"])}
+        row["reference"] = timed.row["reference"] if timed.speedup else None
+        notes = [*notes, *timed.notes]
+    return row | {"notes": "; ".join(notes)}
+
+
+def _task_ids(measures: Measures) -> list[str]:
+    missing = [task for task, *_ in measures.missing]
+    return sorted({*measures.cells["task"], *measures.latency["task"], *missing})
+
+
+def _of(frame: pd.DataFrame, task: str, variant: str) -> pd.DataFrame:
+    return frame[(frame["task"] == task) & (frame["variant"] == variant)]

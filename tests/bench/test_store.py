@@ -1,0 +1,118 @@
+"""The run's folder: nothing lost, nothing foreign, damage named by file and line."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+import bench
+from bench.interfaces import UserError
+from bench.spec import RunSpec
+from bench.store import RunFolder, load_run, read_manifest
+
+SPEC = RunSpec(("base",), ("fake/walk",), (0,), "smoke", 2)
+ROW = {
+    "schema": "timing/1", "key": "0123456789abcdef0123", "unit": "train", "task": "fake/walk", "method": "base",
+    "training_seed": 0, "seconds": 1.5,
+}  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    folder = RunFolder(tmp_path / "run", SPEC)
+    with folder:
+        folder.write_manifest({"created": "first"})
+        folder.append("timings", [ROW, {**ROW, "seconds": 2.0}])
+    return folder
+
+
+def test_rows_round_trip(folder: RunFolder) -> None:
+    assert [row["seconds"] for row in folder.rows("timings")] == [1.5, 2.0]
+    run = load_run(folder.path)
+    assert run.timings["seconds"].tolist() == [1.5, 2.0]
+    assert list(bench.load(folder.path).columns)[:3] == ["key", "suite", "task"]
+
+
+def test_a_row_that_fails_its_schema_is_never_written(folder: RunFolder) -> None:
+    with pytest.raises(ValueError, match="seconds"):
+        folder.append("timings", [{**ROW, "seconds": "1"}])
+    with pytest.raises(ValueError, match="seconds"):
+        folder.append("timings", [{**ROW, "seconds": float("nan")}])
+    assert len(folder.rows("timings")) == 2
+
+
+@pytest.mark.parametrize("cut", [1, 2, 40])
+def test_a_torn_last_line_is_cut_off(folder: RunFolder, cut: int) -> None:
+    path = folder.path / "timings.jsonl"
+    path.write_bytes(path.read_bytes()[:-cut])
+    assert [row["seconds"] for row in folder.rows("timings")] == [1.5]
+    folder.append("timings", [ROW])
+    assert len(folder.rows("timings")) == 2
+
+
+@pytest.mark.parametrize("damage", [b"{", b"[]", b'{"schema":"timing/1"}', b"\xff\xfe", b""])
+def test_a_damaged_line_is_refused_by_file_and_line(folder: RunFolder, damage: bytes) -> None:
+    path = folder.path / "timings.jsonl"
+    first, second, _ = path.read_bytes().split(b"\n")
+    path.write_bytes(b"\n".join([first, damage, second, b""]))
+    before = path.read_bytes()
+    with pytest.raises(UserError, match=r"timings\.jsonl:2: damaged record"):
+        folder.rows("timings")
+    assert path.read_bytes() == before
+
+
+def test_another_spec_is_refused_field_by_field(folder: RunFolder) -> None:
+    other = RunSpec(("base",), ("fake/walk",), (0, 1), "smoke", 2)
+    with pytest.raises(UserError, match=r"seeds \[0\] there, \[0, 1\] asked for"), RunFolder(folder.path, other):
+        pass
+
+
+def test_a_foreign_folder_is_refused_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(UserError, match="not empty and holds no run"), RunFolder(tmp_path, SPEC):
+        pass
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+    with pytest.raises(UserError, match="is a file"), RunFolder(tmp_path / "thesis.tex", SPEC):
+        pass
+
+
+def test_two_drivers_cannot_share_a_folder(folder: RunFolder) -> None:
+    errors: list[Exception] = []
+
+    def second() -> None:
+        try:
+            RunFolder(folder.path, SPEC).__enter__()
+        except UserError as error:
+            errors.append(error)
+
+    with folder:
+        thread = threading.Thread(target=second)
+        thread.start()
+        thread.join()
+    assert "another 'bench run' is writing there" in str(errors[0])
+
+
+def test_created_stays_that_of_the_first_start(folder: RunFolder) -> None:
+    folder.write_manifest({"created": "second", "wall_seconds": 3.0})
+    manifest = read_manifest(folder.path)
+    assert (manifest["created"], manifest["wall_seconds"]) == ("first", 3.0)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"schema": "manifest/9", "spec": {}}', "\x00"])
+def test_a_damaged_manifest_is_one_clear_line(folder: RunFolder, content: str) -> None:
+    (folder.path / "manifest.json").write_text(content)
+    with pytest.raises(UserError, match=r"manifest\.json: damaged"):
+        load_run(folder.path)
+
+
+def test_a_folder_without_a_run(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no run there"):
+        bench.load(tmp_path)
+
+
+def test_records_are_text_with_sorted_fields(folder: RunFolder) -> None:
+    line = (folder.path / "timings.jsonl").read_text().splitlines()[0]
+    assert list(json.loads(line)) == sorted(ROW)
