@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 
 from bench.interfaces import UserError
-from envs.raycast import Camera, Scene, depth_image
+from envs.raycast import Camera, Region, Scene, depth_image
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Crop:
 
     low: tuple[float, float, float]  # metres
     high: tuple[float, float, float]  # metres
-    floor: tuple[float, float, float, float] | None = None  # a, b, c, d: only points with a x + b y + c z > d stay
+    floor: tuple[float, float, float, float] | None = None  # only points with a x + b y + c z > d stay; |a, b, c| = 1
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
         """Keep the points ``[M, 3]`` inside, in their order."""
@@ -42,6 +42,13 @@ class Crop:
             inside &= a * x + b * y + c * z > d
         return points[inside]
 
+    @property
+    def faces(self) -> np.ndarray:
+        """All faces as half-spaces ``a x + b y + c z > d`` [K, 4]."""
+        low = np.column_stack([np.eye(3), self.low])
+        high = np.column_stack([-np.eye(3), np.negative(self.high)])
+        return np.concatenate([low, high] + ([] if self.floor is None else [[self.floor]]))
+
 
 class CloudCamera:
     """A depth camera that returns points in a suite frame."""
@@ -50,7 +57,7 @@ class CloudCamera:
         self.scene, self.camera, self.frame, self.crop = scene, camera, frame, crop
         self.offset = frame.of_world(camera.position)
         self.rays = camera.rays() @ frame.rotation.T
-        self.limit = _leave(self.rays, self.offset, crop)
+        self.region = Region.of(camera, _in_world(crop.faces, frame))
 
     def points(self, data: mujoco.MjData) -> np.ndarray:
         """Every pixel that sees something, row by row ``[M, 3]`` float32, uncropped."""
@@ -58,7 +65,7 @@ class CloudCamera:
 
     def points_near_crop(self, data: mujoco.MjData) -> np.ndarray:
         """Those of `points` that can lie in the crop box and some more: the same after cropping, and cheaper."""
-        return _unproject(*depth_image(self.scene, data, self.camera, self.limit), self.rays, self.offset)
+        return _unproject(*depth_image(self.scene, data, self.camera, self.region), self.rays, self.offset)
 
 
 def sample(points: np.ndarray, n: int) -> np.ndarray:
@@ -87,24 +94,10 @@ def farthest_points(points: np.ndarray, n: int) -> np.ndarray:
     return _farthest(np.ascontiguousarray(points, np.float32), n)
 
 
-def _leave(rays: np.ndarray, offset: np.ndarray, crop: Crop) -> np.ndarray:
-    """Depth at which each ray leaves the crop box ``[height, width]``, a little beyond it; 0 if it never enters.
-
-    The plane only shortens rays that run towards it, as those of a camera above a table do.
-    """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        bounds = np.stack([(np.asarray(corner) - offset) / rays for corner in (crop.low, crop.high)])
-    enter = np.nanmax(bounds.min(0), axis=-1)
-    leave = np.nanmin(bounds.max(0), axis=-1)
-    if crop.floor is not None:
-        *normal, distance = crop.floor
-        towards = rays @ np.array(normal)
-        if offset @ np.array(normal) > distance:
-            with np.errstate(divide="ignore"):
-                floor = (distance - offset @ np.array(normal)) / towards
-            leave = np.where(towards < 0, np.minimum(leave, floor), leave)
-    margin = 1e-4  # metres; float32 rounding of a point must not decide
-    return np.where(leave + margin >= np.maximum(enter - margin, 0.0), leave + margin, 0.0)
+def _in_world(faces: np.ndarray, frame: Frame) -> np.ndarray:
+    """Half-spaces [K, 4] of the frame as half-spaces of the world: n·R (p - o) > d."""
+    normals = faces[:, :3] @ frame.rotation
+    return np.column_stack([normals, faces[:, 3] + normals @ frame.origin])
 
 
 @njit(cache=True, error_model="numpy")

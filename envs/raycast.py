@@ -23,7 +23,7 @@ import mujoco
 import numpy as np
 from numba import njit
 
-from envs.intersect import MESH, SUPPORTED, intersect
+from envs.intersect import MESH, PLANE, SUPPORTED, intersect
 
 NEAR = 1e-6  # metres; vertices closer to the camera plane are not projected
 
@@ -71,7 +71,7 @@ class Scene(NamedTuple):
     size: np.ndarray  # [G, 3] float64, as `mjModel.geom_size`
     box: np.ndarray  # [G, 6] float64, bounding box in the frame of the geom: centre, half sizes
     mesh: np.ndarray  # [G, 4] int64, first and last + 1 vertex, first and last + 1 triangle
-    vertices: np.ndarray  # [V, 3] float64, metres
+    vertices: np.ndarray  # [V, 3] float32, metres
     faces: np.ndarray  # [F, 3] int32, vertices of the mesh, counted from its first
 
     @classmethod
@@ -95,13 +95,33 @@ class Scene(NamedTuple):
             model.geom_size[geom].copy(),
             model.geom_aabb[geom].copy(),
             mesh,
-            model.mesh_vert.astype(np.float64),
-            model.mesh_face.astype(np.int32),
+            model.mesh_vert.copy(),
+            model.mesh_face.copy(),
         )
 
 
+class Region(NamedTuple):
+    """A convex region of interest in front of a camera: what lies beyond it need not be seen."""
+
+    leave: np.ndarray  # [height, width] depth at which a ray leaves the region, 0 if it never enters
+    faces: np.ndarray  # [K, 4] float64, (a, b, c, d) in the world: a x + b y + c z > d in the region and at the camera
+
+    @classmethod
+    def of(cls, camera: Camera, faces: np.ndarray, margin: float = 1e-4) -> Region:
+        """The intersection of half-spaces ``a x + b y + c z > d`` [K, 4] (unit normals), widened by ``margin`` metres."""
+        faces = faces - [0.0, 0.0, 0.0, margin]
+        height = faces[:, :3] @ camera.position - faces[:, 3]
+        rate = camera.rays() @ faces[:, :3].T
+        with np.errstate(divide="ignore", invalid="ignore"):
+            crossing = -height / rate
+        enter = np.where(rate > 0, crossing, -np.inf).max(-1)
+        leave = np.where(rate < 0, crossing, np.inf).min(-1)
+        missed = ((rate == 0) & (height <= 0)).any(-1) | (leave < np.maximum(enter, 0.0))
+        return cls(np.where(missed, 0.0, leave), faces[height > 0])
+
+
 def depth_image(
-    scene: Scene, data: mujoco.MjData, camera: Camera, limit: np.ndarray | None = None
+    scene: Scene, data: mujoco.MjData, camera: Camera, region: Region | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cast all rays of a camera.
 
@@ -109,16 +129,18 @@ def depth_image(
         scene: the geometry of the model that ``data`` belongs to.
         data: read for the poses of the geoms, so kinematics must be up to date.
         camera: where to look from.
-        limit: depth per pixel ``[height, width]``; only hits nearer than it are looked for. Without it, all.
+        region: where hits matter. Those beyond it are left out, and so is the work of looking for them.
 
     Returns:
         depth ``[height, width]`` float64 in metres along the optical axis, and the id of the geom that was hit
-        ``[height, width]`` int32. Without a hit the depth is ``limit`` (or infinite) and the id -1.
+        ``[height, width]`` int32. Without a hit the id is -1 and the depth means nothing.
     """
     shape = (camera.height, camera.width)
-    depth = np.full(shape, np.inf) if limit is None else limit.copy()
+    if region is None:
+        region = Region(np.full(shape, np.inf), np.empty((0, 4)))
+    depth = region.leave.copy()
     hit = np.full(shape, -1, np.int32)
-    _cast(scene, data.geom_xpos, data.geom_xmat, camera.position, camera.axes, camera.focal, depth, hit)
+    _cast(scene, data.geom_xpos, data.geom_xmat, camera.position, camera.axes, camera.focal, region.faces, depth, hit)
     return depth, hit
 
 
@@ -130,6 +152,7 @@ def _cast(
     eye: np.ndarray,
     axes: np.ndarray,
     focal: float,
+    faces: np.ndarray,
     depth: np.ndarray,
     hit: np.ndarray,
 ) -> None:
@@ -138,6 +161,8 @@ def _cast(
     shift = np.empty(3)
     for row in range(len(scene.geom)):
         index = scene.geom[row]
+        if _beyond(scene.kind[row], scene.box[row], xpos[index], xmat[index], faces):
+            continue
         for i in range(3):
             shift[i] = 0.0
             for k in range(3):
@@ -151,10 +176,29 @@ def _cast(
             continue
         if scene.kind[row] == MESH:
             mesh = scene.mesh[row]
-            vertices, faces = scene.vertices[mesh[0] : mesh[1]], scene.faces[mesh[2] : mesh[3]]
-            _rasterise(vertices, faces, turn, shift, focal, window, index, depth, hit)
+            vertices, triangles = scene.vertices[mesh[0] : mesh[1]], scene.faces[mesh[2] : mesh[3]]
+            _rasterise(vertices, triangles, turn, shift, focal, window, index, depth, hit)
         else:
             _trace(scene.kind[row], scene.size[row], turn, shift, focal, window, index, depth, hit)
+
+
+@njit(cache=True, error_model="numpy")
+def _beyond(kind: int, box: np.ndarray, xpos: np.ndarray, xmat: np.ndarray, faces: np.ndarray) -> bool:
+    """Whether the bounding box of a geom lies wholly behind a face of the region: rays leave the region before it."""
+    for face in faces:
+        centre, reach = -face[3], 0.0
+        for i in range(3):
+            centre += face[i] * xpos[i]
+        for j in range(3):
+            along = face[0] * xmat[j] + face[1] * xmat[3 + j] + face[2] * xmat[6 + j]
+            centre += along * box[j]
+            if kind != PLANE:
+                reach += abs(along) * box[3 + j]
+            elif j < 2 and abs(along) > 1e-9:
+                reach = np.inf
+        if centre + reach <= 0.0:
+            return True
+    return False
 
 
 @njit(cache=True, error_model="numpy")
@@ -176,7 +220,7 @@ def _window(
         u = focal * (turn[0, 0] * x + turn[0, 1] * y + turn[0, 2] * z + shift[0]) / forward
         v = focal * (turn[1, 0] * x + turn[1, 1] * y + turn[1, 2] * z + shift[1]) / forward
         left, right, top, bottom = min(left, u), max(right, u), min(top, v), max(bottom, v)
-    if kind == 0 or 0 < behind < 8:  # a plane has no bounding box; a box around the camera plane covers anything
+    if kind == PLANE or 0 < behind < 8:  # a plane has no bounding box; a box around the camera plane covers anything
         return 0, height - 1, 0, width - 1
     if behind == 8:
         return 0, -1, 0, -1
@@ -244,7 +288,7 @@ def _rasterise(
     t20, t21, t22, s0, s1, s2 = turn[2, 0], turn[2, 1], turn[2, 2], shift[0], shift[1], shift[2]
     straddles = False
     for k in range(n):
-        a, b, c = vertices[k, 0], vertices[k, 1], vertices[k, 2]
+        a, b, c = float(vertices[k, 0]), float(vertices[k, 1]), float(vertices[k, 2])
         x, y, z = t00 * a + t01 * b + t02 * c + s0, t10 * a + t11 * b + t12 * c + s1, t20 * a + t21 * b + t22 * c + s2
         place[k, 0], place[k, 1], place[k, 2] = x, y, z
         straddles |= z <= NEAR
