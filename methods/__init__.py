@@ -1,0 +1,70 @@
+"""The methods by name: robot policies with a way to train them.
+
+A new method is one file with a callable ``(task, profile, options, device) -> bench.interfaces.Method`` and one line
+below, or an entry point of the group ``bench.methods`` in another distribution.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from importlib.metadata import EntryPoint, entry_points
+
+import torch
+
+from bench.interfaces import Method, TaskSpec, UserError, unknown
+
+METHODS = {
+    "dp3": "methods.dp3:Dp3",
+    "manicm": "methods.manicm:ManiCm",
+    "manicm-released": "methods.manicm:released",
+    "sdm": "methods.sdm:Sdm",
+    "sdm-released": "methods.sdm:released",
+}
+ENTRY_POINTS = "bench.methods"
+
+
+def _plugins() -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=ENTRY_POINTS) if entry.name not in METHODS}
+
+
+def names() -> list[str]:
+    """All registered methods, those of other distributions included (these are not imported)."""
+    return sorted({*METHODS, *_plugins()})
+
+
+def make(
+    name: str,
+    task: TaskSpec,
+    profile: str = "lite",
+    options: Mapping[str, str] | None = None,
+    device: str | torch.device = "cpu",
+) -> Method:
+    """Build a method for a task.
+
+    Args:
+        name: one of `names`.
+        task: gives the sizes of observation and action.
+        profile: "smoke", "lite" or "paper".
+        options: inference options as text, e.g. ``{"nfe": "1"}``.
+        device: where its tensors live.
+
+    Raises:
+        UserError: unknown method, profile, option or value, or a plugin that cannot be imported.
+    """
+    return _factory(name)(task, profile, options or {}, device)
+
+
+def _factory(name: str) -> Callable[..., Method]:
+    if name in METHODS:
+        module, attribute = METHODS[name].split(":")
+        factory: Callable[..., Method] = getattr(importlib.import_module(module), attribute)
+        return factory
+    plugins = _plugins()
+    if name not in plugins:
+        raise unknown("method", name, [*METHODS, *plugins])
+    try:
+        loaded: Callable[..., Method] = plugins[name].load()
+    except Exception as error:  # a broken plugin must not look like a fault of ours
+        raise UserError(f"method '{name}' of the plugin {plugins[name].value} cannot be imported: {error}") from error
+    return loaded

@@ -1,0 +1,239 @@
+"""What DP3 and its students share: the networks, inference, checkpoints and the state of training."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from bench.interfaces import DemoSet, MethodSpec, Observations, TaskSpec, UserError, unknown
+from methods.nets.diffusion import Schedule
+from methods.nets.encoder import ObservationEncoder
+from methods.nets.normalizer import Normalizer
+from methods.nets.optim import Optimizer
+from methods.nets.unet import ConditionalUnet1d
+
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
+ConfigT = TypeVar("ConfigT")
+
+RAW = "raw."  # prefix of the weights without EMA in a teacher's checkpoint
+_FRAMES_AT_ONCE = 256  # when features of all demonstrations are computed
+HORIZON, N_OBS_STEPS, N_ACTION_STEPS = 4, 2, 4  # of the published H = 4 configurations: 3 actions are executed
+
+
+@dataclass(frozen=True)
+class NetSizes:
+    """Sizes of encoder and U-Net; a student has those of its teacher."""
+
+    point_widths: tuple[int, ...]  # hidden widths of the MLP shared over points
+    feature_dim: int  # of cloud and of state, each, in one frame
+    state_hidden: int  # hidden width of the state MLP
+    down_dims: tuple[int, ...]  # channels of the U-Net levels
+    n_blocks: int  # residual blocks in each level
+    time_dim: int  # size of the timestep embedding
+
+
+SIZES: dict[str, NetSizes] = {
+    "smoke": NetSizes((16, 32), 16, 32, (16, 32, 64), 1, 32),
+    "lite": NetSizes((32, 64, 128), 64, 64, (64, 128, 256), 1, 64),
+    "paper": NetSizes((64, 128, 256), 64, 64, (512, 1024, 2048), 2, 128),
+}
+
+
+class Networks(nn.Module):
+    """Normaliser, encoder and U-Net: all that acting needs."""
+
+    def __init__(self, task: TaskSpec, sizes: NetSizes) -> None:
+        super().__init__()
+        self.normalizer = Normalizer(task.agent_pos_dim, task.action_dim)
+        self.encoder = ObservationEncoder(task.agent_pos_dim, sizes.point_widths, sizes.feature_dim, sizes.state_hidden)
+        condition = N_OBS_STEPS * self.encoder.out_dim
+        self.unet = ConditionalUnet1d(
+            task.action_dim, condition, HORIZON, sizes.down_dims, sizes.n_blocks, sizes.time_dim
+        )
+
+    def normalise(self, point_cloud: Tensor, agent_pos: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalise frames ``[..., N, 3]`` and ``[..., P]``."""
+        return self.normalizer.point_cloud(point_cloud), self.normalizer.agent_pos(agent_pos)
+
+
+class ChunkPolicy(ABC):
+    """Base of the methods: acts with EMA weights by the `_sample` of its subclass; keeps the state of training.
+
+    A subclass fills ``_modules``, ``_optimizers`` and ``_counters`` in `begin_training`: what `fit_step` changes.
+    """
+
+    def __init__(self, spec: MethodSpec, task: TaskSpec, sizes: NetSizes, device: str | torch.device) -> None:
+        self.spec = spec
+        self.device = torch.device(device)
+        self.schedule = Schedule(self.device)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)  # weights before training are of no use, but the same in every process
+            self.ema = Networks(task, sizes).to(self.device).requires_grad_(False).eval()
+        self._chunk = (HORIZON, task.action_dim)
+        self._modules: dict[str, nn.Module] = {}
+        self._optimizers: dict[str, Optimizer] = {}
+        self._counters: dict[str, int] = {}
+        self._frozen = False
+
+    @property
+    def network(self) -> nn.Module:
+        """The U-Net that acts."""
+        return self.ema.unet
+
+    # ------------------------------------------------------------------------------------------- inference
+
+    def encode(self, observations: Observations) -> Tensor:
+        """Normalise and encode to the condition ``[B, C]``."""
+        with torch.inference_mode():
+            batch = len(observations.agent_pos)
+            cloud, state = self.ema.normalise(observations.point_cloud, observations.agent_pos)
+            return self.ema.encoder(cloud.flatten(0, 1), state.flatten(0, 1)).view(batch, -1)
+
+    def sample(self, condition: Tensor, generator: torch.Generator) -> Tensor:
+        """Sample actions ``[B, K, A]``, un-normalised, K = ``spec.executed_steps``."""
+        with torch.inference_mode():
+            if not self._frozen:
+                self.ema.unet.freeze()
+                self._frozen = True
+            noise = torch.randn((len(condition), *self._chunk), generator=generator, device=self.device)
+            chunk = self.ema.normalizer.action.inverse(self._sample(condition, noise, generator))
+            first = N_OBS_STEPS - 1
+            return chunk[:, first : first + self.spec.executed_steps]
+
+    def act(self, observations: Observations, generator: torch.Generator) -> Tensor:
+        """Return ``sample(encode(observations), generator)``."""
+        return self.sample(self.encode(observations), generator)
+
+    @abstractmethod
+    def _sample(self, condition: Tensor, noise: Tensor, generator: torch.Generator) -> Tensor:
+        """Take noise ``[B, H, A]`` to normalised actions in [-1, 1]."""
+
+    # ----------------------------------------------------------------------------------------- checkpoints
+
+    def state(self) -> dict[str, Tensor]:
+        """EMA weights and normaliser by name."""
+        return {name: tensor.detach().clone() for name, tensor in self.ema.state_dict().items()}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Load `state`. Raises `UserError` naming the first missing, unexpected, misshapen or non-finite tensor."""
+        load_checked(self.ema, state, self.spec.name)
+        self._thaw()
+
+    def training_state(self) -> dict[str, Tensor]:
+        """Everything that `fit_step` changes: networks, EMA, optimiser moments, counters."""
+        tensors = {f"ema/{name}": tensor for name, tensor in self.ema.state_dict().items()}
+        for key, module in self._modules.items():
+            tensors |= {f"{key}/{name}": tensor for name, tensor in module.state_dict().items()}
+        for key, optimizer in self._optimizers.items():
+            tensors |= {f"optimizer.{key}/{name}": tensor for name, tensor in optimizer.state().items()}
+        tensors |= {f"counter/{key}": torch.tensor(value) for key, value in self._counters.items()}
+        return {name: tensor.detach().clone() for name, tensor in tensors.items()}
+
+    def load_training_state(self, state: Mapping[str, Tensor]) -> None:
+        """Continue from `training_state`; called after `begin_training` with the same arguments."""
+
+        def part(key: str) -> dict[str, Tensor]:
+            return {name.split("/", 1)[1]: t for name, t in state.items() if name.split("/", 1)[0] == key}
+
+        load_checked(self.ema, part("ema"), self.spec.name)
+        for key, module in self._modules.items():
+            load_checked(module, part(key), self.spec.name)
+        for key, optimizer in self._optimizers.items():
+            optimizer.load_state(part(f"optimizer.{key}"))
+        self._counters = {key: int(value) for key, value in part("counter").items()}
+        self._thaw()
+
+    def _thaw(self) -> None:
+        self.ema.unet.thaw()
+        self._frozen = False
+
+    # -------------------------------------------------------------------------------------------- training
+
+    def _to_device(self, array: object) -> Tensor:
+        return torch.as_tensor(array, dtype=torch.float32, device=self.device)
+
+    def _normalised_frames(self, demos: DemoSet) -> tuple[Tensor, Tensor]:
+        """All frames, normalised: clouds ``[T, N, 3]`` and states ``[T, P]``."""
+        return self.ema.normalise(self._to_device(demos.point_cloud), self._to_device(demos.agent_pos))
+
+    def _clean_chunks(self, action: Tensor, draws: int) -> Tensor:
+        """Normalised action chunks ``[draws * B, H, A]``: the batch, once for each noise draw."""
+        return self.ema.normalizer.action(action.to(self.device)).repeat(draws, 1, 1)
+
+    def _randn_like(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        return torch.randn(x.shape, generator=generator, device=x.device)
+
+    def _start_distillation(self, demos: DemoSet, teacher: Mapping[str, Tensor] | None, raw: bool) -> Tensor:
+        """Take over the teacher's networks and return its features of all frames, ``[T, D]``.
+
+        Args:
+            demos: the demonstrations that the teacher was trained on.
+            teacher: its `state`; the encoder and the normaliser stay as they are there.
+            raw: start from the weights without EMA, as the released students do.
+        """
+        if teacher is None:
+            raise UserError(
+                f"{self.spec.name} distils {self.spec.teacher}: it needs a checkpoint of {self.spec.teacher}"
+            )
+        averaged = {name: tensor for name, tensor in teacher.items() if not name.startswith(RAW)}
+        weights = {name.removeprefix(RAW): tensor for name, tensor in teacher.items() if name.startswith(RAW)}
+        load_checked(self.ema, averaged | weights if raw else averaged, f"{self.spec.name}'s teacher")
+        self._thaw()
+        with torch.no_grad():
+            frames = zip(*(part.split(_FRAMES_AT_ONCE) for part in self._normalised_frames(demos)), strict=True)
+            return torch.cat([self.ema.encoder(cloud, state) for cloud, state in frames])
+
+    def _condition(self, features: Tensor, frames: Tensor) -> Tensor:
+        """Features ``[T, D]`` of windows ``[B, To]`` -> condition ``[B, To * D]``."""
+        return features[frames.to(self.device)].flatten(1)
+
+
+def trainable(module: ModuleT) -> ModuleT:
+    """A copy of ``module`` that takes gradients."""
+    return copy.deepcopy(module).requires_grad_(True)
+
+
+def read_options(
+    method: str, options: Mapping[str, str] | None, allowed: Mapping[str, Collection[int]]
+) -> dict[str, int]:
+    """Parse inference options, all of them integers; `UserError` on an unknown name or a value out of range."""
+    values = {}
+    for name, text in (options or {}).items():
+        if name not in allowed:
+            raise unknown(f"option of {method}", name, allowed)
+        choices = sorted(allowed[name])
+        if not text.isdecimal() or int(text) not in choices:
+            span = f"{choices[0]} to {choices[-1]}" if len(choices) > 4 else ", ".join(map(str, choices))
+            raise UserError(f"option {name}={text} of {method}: choose from {span}")
+        values[name] = int(text)
+    return values
+
+
+def profile_config(configs: Mapping[str, ConfigT], profile: str) -> ConfigT:
+    """The configuration of a profile; `UserError` if there is none of that name."""
+    if profile not in configs:
+        raise unknown("profile", profile, configs)
+    return configs[profile]
+
+
+def load_checked(module: nn.Module, state: Mapping[str, Tensor], owner: str) -> None:
+    """Load tensors by name after checking names, shapes and values; `UserError` on the first fault."""
+    expected = module.state_dict()
+    for name, tensor in expected.items():
+        if name not in state:
+            raise UserError(f"checkpoint of {owner}: tensor '{name}' is missing")
+        if state[name].shape != tensor.shape:
+            shapes = f"{list(state[name].shape)} instead of {list(tensor.shape)}"
+            raise UserError(f"checkpoint of {owner}: tensor '{name}' has shape {shapes} (other profile or task?)")
+        if not torch.isfinite(state[name]).all():
+            raise UserError(f"checkpoint of {owner}: tensor '{name}' has values that are not finite")
+    for name in state:
+        if name not in expected:
+            raise UserError(f"checkpoint of {owner}: unexpected tensor '{name}'")
+    module.load_state_dict(state)
