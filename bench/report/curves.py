@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-import matplotlib
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from bench.report.measures import Group, success
-from bench.report.style import RC, Look, legend, readable
+from bench.report.style import Look, legend, readable, style
 
 MANY_TASKS = 9
 """With more tasks than this, the first figure shows means over groups and a second one every task."""
@@ -27,8 +26,8 @@ def group_curves(curves: pd.DataFrame, panels: Sequence[Group], look: Mapping[st
 def task_curves(curves: pd.DataFrame, look: Mapping[str, Look]) -> Figure:
     """A panel per task."""
     tasks = sorted(set(curves["task"]))
-    parts = [(task.partition("/")[2] if len(tasks) > MANY_TASKS else task, curves[curves["task"] == task]) for task in tasks]
     few = len(tasks) <= MANY_TASKS
+    parts = [(task if few else task.partition("/")[2], curves[curves["task"] == task]) for task in tasks]
     return _figure(parts, look, columns=3 if few else 6, size=(3.4, 2.7) if few else (1.95, 1.6))
 
 
@@ -36,21 +35,21 @@ def _figure(
     parts: Sequence[tuple[str, pd.DataFrame]], look: Mapping[str, Look], columns: int, size: tuple[float, float]
 ) -> Figure:
     columns = min(columns, len(parts))
-    rows = math.ceil(len(parts) / columns)
-    with matplotlib.rc_context(dict(RC)):
+    rows, roomy = math.ceil(len(parts) / columns), size[0] > 3
+    with style():
         figure = Figure(figsize=(max(size[0] * columns, 5.0), size[1] * rows + 0.6), layout="constrained")
         axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
         for axis, (title, part) in zip(axes, parts, strict=False):
-            axis.set_title(readable(title, 28), fontsize=9.5 if size[0] > 3 else 8)
+            axis.set_title(readable(title, 28), fontsize=9.5 if roomy else 8)
             for method in look:
-                _draw(axis, part[part["method"] == method], look[method])
+                _draw(axis, part[part["method"] == method], look[method], seed_lines=roomy)
             axis.set_ylim(-3, 103)
             axis.set_xlim(left=0)
         for axis in axes[len(parts) :]:
             axis.set_visible(False)
         for axis in axes[max(len(parts) - columns, 0) : len(parts)]:  # the last panel of each column
             axis.tick_params(labelbottom=True)
-            axis.xaxis.set_major_locator(MaxNLocator(4 if size[0] > 3 else 3, integer=True))
+            axis.xaxis.set_major_locator(MaxNLocator(4 if roomy else 3, steps=[1, 2, 5, 10]))
             axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x / 1000:g}k" if x >= 1000 else f"{x:g}"))
         figure.supxlabel("gradient steps", fontsize=9)
         figure.supylabel("success on selection episodes, %", fontsize=9)
@@ -58,8 +57,8 @@ def _figure(
     return figure
 
 
-def _draw(axis: Axes, rows: pd.DataFrame, look: Look) -> None:
-    """Mean line with band; only steps at which every (task, training seed) was evaluated, so that all points compare."""
+def _draw(axis: Axes, rows: pd.DataFrame, look: Look, *, seed_lines: bool) -> None:
+    """Mean line with band, at the steps at which every (task, training seed) was evaluated: so all points compare."""
     if rows.empty:
         return
     cells = rows.rename(columns={"successes": "k", "episodes": "n"})
@@ -72,7 +71,7 @@ def _draw(axis: Axes, rows: pd.DataFrame, look: Look) -> None:
     axis.fill_between(
         steps, [100 * e.low for _, e in points], [100 * e.high for _, e in points], color=look.colour, alpha=0.13, lw=0
     )
-    if cells["training_seed"].nunique() > 1:
+    if seed_lines and cells["training_seed"].nunique() > 1:
         rates = cells.assign(rate=100 * cells["k"] / cells["n"]).pivot_table("rate", "step", "training_seed")
         for seed in rates:
             axis.plot(steps, rates[seed].loc[steps], color=look.colour, lw=0.7, alpha=0.5)

@@ -80,7 +80,7 @@ def measure(run: Run) -> Measures:
 
 
 def groups(measures: Measures) -> list[Group]:
-    """Every suite, each followed by its difficulty groups where it has several; all suites together where there are more.
+    """Every suite, each followed by its difficulty groups where it has several; then all suites, if more than one.
 
     A suite counts the tasks that were asked for; tasks without any record have no known difficulty.
     """
@@ -102,8 +102,11 @@ def success(cells: pd.DataFrame) -> Estimate | None:
     """Mean success over the tasks of ``cells`` (rows of one variant), or None where there are none."""
     if cells.empty:
         return None
-    counts = cells.pivot_table(index="task", columns="training_seed", values=["k", "n"], aggfunc="sum", fill_value=0)
-    return mean_success(counts["k"].to_numpy(), counts["n"].to_numpy())
+    tasks, row = np.unique(cells["task"].to_numpy(str), return_inverse=True)
+    seeds, column = np.unique(cells["training_seed"].to_numpy(int), return_inverse=True)
+    k, n = np.zeros((2, len(tasks), len(seeds)), np.int64)
+    k[row, column], n[row, column] = cells["k"], cells["n"]
+    return mean_success(k, n)
 
 
 def seed_spread(cells: pd.DataFrame) -> str | None:
@@ -175,7 +178,7 @@ def _speedup(latency: pd.DataFrame) -> dict[str, Estimate]:
     Averaging the ends treats the errors of the cells as common to all (one machine), so the interval is on the wide
     side.
     """
-    allowed = [s for s, same in zip(latency["speedup"], latency["same_model"], strict=True) if same and isinstance(s, dict)]
+    allowed = [s for s in latency["speedup"][latency["same_model"]] if isinstance(s, dict)]
     if not allowed:
         return {}
     return {

@@ -1,8 +1,9 @@
-"""How figures look: colours that a colour-blind reader can tell apart, and files that are the same for the same data."""
+"""How figures look: colours that a colour-blind reader can tell apart; the same data gives the same file."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-RC: Mapping[str, Any] = {
+_RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans", "font.size": 9, "axes.titlesize": 9.5, "axes.titleweight": "bold",
     "axes.titlelocation": "left", "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "#555555",
     "axes.grid": True, "grid.color": "#e4e4e4", "grid.linewidth": 0.7, "axes.axisbelow": True,
@@ -27,6 +28,11 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 
+def style() -> AbstractContextManager[None]:
+    """The settings in force while a figure is made and while it is saved."""
+    return matplotlib.rc_context(_RC)
+
+
 @dataclass(frozen=True)
 class Look:
     """Colour of a method, marker of a variant of it."""
@@ -37,17 +43,14 @@ class Look:
 
 
 def looks(variants: Sequence[str]) -> dict[str, Look]:
-    """A look for each variant: its method decides on the colour; options give other, hollow markers."""
-    methods = list(dict.fromkeys(v.partition("@")[0] for v in variants))
-    found = {}
-    for method in methods:
-        own = sorted((v for v in variants if v.partition("@")[0] == method), key=lambda v: ("@" in v, variants.index(v)))
-        i = methods.index(method)
-        for j, variant in enumerate(own):
-            hollow = "@" in variant
-            marker = _MARKERS[(i + j) % len(_MARKERS)]
-            found[variant] = Look(_COLOURS[i % len(_COLOURS)], marker, not hollow)
-    return {variant: found[variant] for variant in variants}
+    """A look for each variant: colour by method, hollow if it has options, a marker of its own."""
+    methods = list(dict.fromkeys(map(_method, variants)))
+    return {
+        variant: Look(
+            _COLOURS[methods.index(_method(variant)) % len(_COLOURS)], _MARKERS[i % len(_MARKERS)], "@" not in variant
+        )
+        for i, variant in enumerate(variants)
+    }
 
 
 def legend(figure: Figure, shown: Mapping[str, Look], extra: Sequence[Line2D] = (), *, lines: bool = False) -> None:
@@ -55,12 +58,19 @@ def legend(figure: Figure, shown: Mapping[str, Look], extra: Sequence[Line2D] = 
     handles = [
         Line2D(
             [], [], color=look.colour, marker=None if lines else look.marker, linewidth=2 if lines else 0, markersize=7,
-            markerfacecolor=look.colour if look.filled else "white", label=readable(variant),
+            markeredgewidth=1.6, markerfacecolor=look.colour if look.filled else "none", label=readable(variant),
         )
         for variant, look in shown.items()
     ]  # fmt: skip
     handles += extra
-    figure.legend(handles=handles, loc="outside upper left", ncols=min(len(handles), 6), handlelength=1.6)
+    longest = max(len(str(handle.get_label())) for handle in handles)
+    fitting = int(figure.get_figwidth() / (0.6 + 0.075 * longest))  # inches of a handle and of a letter
+    columns = max(1, min(len(handles), fitting))
+    figure.legend(handles=handles, loc="outside upper left", ncols=columns, handlelength=1.6, columnspacing=1.6)
+
+
+def _method(variant: str) -> str:
+    return variant.partition("@")[0]
 
 
 def readable(name: str, width: int = 40) -> str:
@@ -73,7 +83,8 @@ def save(figure: Figure, stem: Path) -> list[Path]:
     """Write ``<stem>.svg`` and ``<stem>.png``; the SVG carries no date. Returns the files."""
     FigureCanvasAgg(figure)
     files = [stem.with_suffix(".svg"), stem.with_suffix(".png")]
-    with matplotlib.rc_context(dict(RC)):
+    with style():
         figure.savefig(files[0], metadata={"Date": None})
+        figure.set_layout_engine("none")  # it is laid out now; doing so again takes seconds with 50 panels
         figure.savefig(files[1])
     return files

@@ -96,8 +96,8 @@ def matrix(measures: Measures) -> Table:
 def paired(run: Run, measures: Measures) -> Table:
     """Each variant against the first on the same episodes, by suite: exact McNemar on matched initial states."""
     columns = [
-        Column("suite", "suite"), Column("method", "method"), Column("against", "against"), Column("pairs", "pairs", count),
-        Column("difference", "difference, points", lambda v: f"{100 * v:+.1f}"),
+        Column("suite", "suite"), Column("method", "method"), Column("against", "against"),
+        Column("pairs", "pairs", count), Column("difference", "difference, points", lambda v: f"{100 * v:+.1f}"),
         Column("only_method", "only method solved", count), Column("only_against", "only the other solved", count),
         Column("p", "p (McNemar)", probability), Column("notes", "notes"),
     ]  # fmt: skip

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from bench.report.measures import ALL, Group, Measures, group_latency, groups, success
-from bench.report.style import RC, Look, legend, readable
+from bench.report.style import Look, legend, readable, style
 from bench.stats import Estimate
 
 _CLOCKS = {"t_e2e": "whole call, raw observation to action", "t_policy": "policy alone"}
@@ -55,8 +55,8 @@ def tradeoff(measures: Measures, look: Mapping[str, Look]) -> Figure | None:
     panels = [g for g in groups(measures) if g.difficulty == ALL and points(measures, g, "t_e2e")]
     if not panels:
         return None
-    with matplotlib.rc_context(dict(RC)):
-        figure = Figure(figsize=(9.6, 3.5 * len(panels) + 0.7), layout="constrained")
+    with style():
+        figure = Figure(figsize=(9.6, 3.5 * len(panels) + 0.7), layout=ConstrainedLayoutEngine(h_pad=0.09))
         axes = figure.subplots(len(panels), len(_CLOCKS), squeeze=False, sharey="row")
         shown = set()
         for row, group in zip(axes, panels, strict=True):
@@ -87,12 +87,12 @@ def _draw(axis: Axes, found: Sequence[Point], look: Mapping[str, Look]) -> None:
     xs, ys = [p.p50 for p in front], [100 * p.success.value for p in front]
     axis.step([*xs, slowest * 1.4], [*ys, ys[-1]], where="post", color="#777777", lw=1.2, ls=(0, (4, 2)), zorder=1)
     for point in found:
-        own, y = look[point.variant], 100 * point.success.value
-        axis.plot([point.p50] * 2, [100 * point.success.low, 100 * point.success.high], color=own.colour, lw=1.1, alpha=0.7)
+        own, (y, low, high) = look[point.variant], (100 * v for v in point.success)
+        axis.plot([point.p50] * 2, [low, high], color=own.colour, lw=1.1, alpha=0.7)
         if point.p90 is not None:
             axis.plot([point.p50, point.p90], [y, y], color=own.colour, lw=1.1, alpha=0.7)
         best = point in front
         axis.plot(
-            [point.p50], [y], marker=own.marker, ms=9 if best else 7, color=own.colour, mew=1.8, ls="",
-            mfc=own.colour if own.filled else "white", zorder=3,
+            [point.p50], [y], marker=own.marker, ms=8.5 if best else 6.5, color=own.colour, mew=1.7, ls="",
+            mfc=own.colour if own.filled else "none", zorder=3,
         )  # fmt: skip

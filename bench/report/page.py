@@ -1,0 +1,175 @@
+"""The page that ties a report together: README.md in the report's folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from bench.report.measures import ALL, Measures
+from bench.report.table import Table, escape_markdown
+from bench.stats import wilson
+from bench.store import Run
+
+ASSUMED_SUCCESS = 0.8
+"""Success at which the footer says how far n reaches; where most policies of interest are."""
+
+
+def page(run: Run, measures: Measures, tables: Mapping[str, Table], figures: Mapping[str, str]) -> str:
+    """Markdown of the page.
+
+    Args:
+        tables: By name: ``summary``, ``tasks``, ``matrix``, ``paired``, ``errors``.
+        figures: Caption by file stem, for the figures that were made.
+    """
+    spec = run.manifest["spec"]
+    title = f"# {escape_markdown(run.path.resolve().name)}: {len(spec['tasks'])} tasks, profile {escape_markdown(spec['profile'])}"
+    parts = [title, _headline(tables["summary"]), *_pictures(figures)]
+    if tables["paired"].rows:
+        parts += ["## Is the difference real?", tables["paired"].to_markdown(), _PAIRED]
+    parts += [
+        "## Every task",
+        f"Episodes that succeeded, of those run. {_files('tasks')}",
+        tables["matrix"].to_markdown(),
+    ]
+    parts += ["## What is missing", _missing(measures)]
+    if tables["errors"].rows:
+        parts += ["## Errors", _ERRORS, tables["errors"].to_markdown()]
+    parts += ["## How it was measured", *_protocol(run, measures), "## What these numbers can support", _support(run)]
+    return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+
+
+def headline(summary: Table) -> Table:
+    """The rows of whole suites and the columns that answer the first question."""
+    rows = [row for row in summary.rows if row["group"] == ALL]
+    keys = [
+        "method",
+        "success",
+        "n",
+        "e2e_ms",
+        "policy_ms",
+        "policy_speedup",
+        "sample_ms",
+        "sample_speedup",
+        "nfe",
+        "params",
+    ]
+    first = ["suite"] if len({row["suite"] for row in rows}) > 1 else []
+    return Table("Success and speed", summary.columns, rows).select(*first, *keys, "notes")
+
+
+def _headline(summary: Table) -> str:
+    table = headline(summary)
+    if not table.rows:
+        return "Nothing has been measured yet."
+    references = sorted({str(row["reference"]) for row in summary.rows if row.get("reference")})
+    words = "Success in percent with its 95 % interval, mean over tasks; n test episodes; median milliseconds per call."
+    if references:
+        words += f" Speed-ups are against {escape_markdown(', '.join(references))}, timed in the same interleaved run."
+    return f"{table.to_markdown()}\n{words} {_files('summary')}"
+
+
+def _pictures(figures: Mapping[str, str]) -> Iterable[str]:
+    for stem, caption in figures.items():
+        yield f"![{caption}]({stem}.svg)\n\n*{caption}* ([SVG]({stem}.svg), [PNG]({stem}.png))"
+
+
+def _files(stem: str) -> str:
+    links = ", ".join(
+        f"[{name}]({stem}.{suffix})" for name, suffix in (("Markdown", "md"), ("CSV", "csv"), ("LaTeX", "tex"))
+    )
+    return f"Full table: {links}."
+
+
+def _missing(measures: Measures) -> str:
+    if not measures.missing:
+        return "Nothing: every cell that was asked for is there."
+    lines = [
+        f"- {escape_markdown(task)}, {escape_markdown(variant)}, training seed {seed}: {what}"
+        for task, variant, seed, what in measures.missing
+    ]
+    hidden = len(lines) - 50
+    return "\n".join(
+        lines[:50] + ([f"- and {hidden} more: see the notes in [tasks.csv](tasks.csv)"] if hidden > 0 else [])
+    )
+
+
+def _protocol(run: Run, measures: Measures) -> Iterable[str]:
+    manifest, spec = run.manifest, run.manifest["spec"]
+    yield (
+        f"- Success: an episode counts if the task reported success in any control step. {spec['episodes']} test "
+        f"episodes per task, method and training seed; the same initial states for all methods. Training seeds: "
+        f"{', '.join(map(str, spec['seeds']))}. Checkpoints: the last weights, none selected.\n"
+        "- Learning curves: selection episodes, which share no initial state with the test episodes.\n"
+        f"- {_latency_words(run, measures)}"
+    )
+    git = manifest.get("git") or {}
+    facts = {
+        "engines": ", ".join(sorted(set(run.episodes["engine"]))),
+        "assets": ", ".join(sorted(set(run.episodes["assets"]))),
+        "versions": _pairs(manifest.get("versions")),
+        "hardware": _pairs(manifest.get("hardware")),
+        "code": f"{git.get('commit') or 'unknown'}{' with uncommitted changes' if git.get('dirty') else ''}",
+        "started": str(manifest.get("created") or ""),
+        "wall time": f"{manifest['wall_seconds'] / 60:.1f} min" if manifest.get("wall_seconds") else "",
+    }
+    yield "\n".join(f"- {name}: {escape_markdown(value)}" for name, value in facts.items() if value)
+    if command := manifest.get("command"):
+        text = command if isinstance(command, str) else " ".join(map(str, command))
+        longest = max((len(ticks) for ticks in re.findall("`+", text)), default=0)
+        fence = "`" * max(3, longest + 1)
+        yield f"Command:\n\n{fence}sh\n{text}\n{fence}"
+
+
+def _latency_words(run: Run, measures: Measures) -> str:
+    timed = measures.latency
+    if timed.empty:
+        return "Latency: not measured."
+    row = timed.iloc[0]
+    words = (
+        f"Latency: batch 1 on {escape_markdown(row['device'])}, mode {escape_markdown(row['mode'])}, on recorded "
+        f"observations, after warm-up, in a process of its own; {timed['n'].min()} or more calls each. `e2e` goes "
+        "from the raw scan to the action (crop and point sampling included), `policy` is encoder and sampler, `sample` the "
+        "generative head alone. NFE is network evaluations per call. "
+        f"Machine: {escape_markdown(_pairs(row['hardware']))}."
+    )
+    others = len(run.latency.drop_duplicates(["device", "mode"])) - 1
+    return words + (f" Timings of {others} other device or mode are in the records." if others else "")
+
+
+def _support(run: Run) -> str:
+    spec = run.manifest["spec"]
+    n, tasks, seeds = spec["episodes"] * len(spec["seeds"]), len(spec["tasks"]), len(spec["seeds"])
+    lines = [
+        f"- One task, {n} episodes: success near {100 * ASSUMED_SUCCESS:.0f} % is known to ±{_half_width(n):.1f} points. "
+        + ("Do not rank methods on single tasks." if n < 200 else "Large differences on single tasks can be trusted."),
+        f"- Mean over {tasks} task{'s' * (tasks != 1)}, {n * tasks} episodes: to about ±{_half_width(n * tasks):.1f} "
+        "points (95 %). Claims belong at this level.",
+    ]
+    if seeds == 1:
+        lines.append(
+            "- One training seed: intervals hold for the networks trained here. Training again may move success by "
+            "more than they say."
+        )
+    else:
+        lines.append(f"- {seeds} training seeds: few to judge the spread of training by; the table gives their range.")
+    lines.append("- Episodes that ended in an error count as failures. `docs/report.md` explains each number.")
+    return "\n".join(lines)
+
+
+def _half_width(n: int) -> float:
+    estimate = wilson(round(ASSUMED_SUCCESS * n), n)
+    return 50 * (estimate.high - estimate.low)
+
+
+def _pairs(values: Mapping[str, Any] | None) -> str:
+    shown = ((k, ", ".join(map(str, v)) if isinstance(v, list) else v) for k, v in (values or {}).items())
+    return ", ".join(f"{key} {value}" for key, value in shown if value not in (None, ""))
+
+
+_PAIRED = (
+    "Each method against the first on the same episodes. Only those that one of the two solved alone count; p is the "
+    "chance of a split at least as uneven if both were equally good (exact McNemar, two-sided, not corrected for several "
+    "tests; a test of these networks, not of training them again)."
+)
+_ERRORS = "These episodes count as failures. Tracebacks are in `errors.jsonl` of the run."

@@ -1,0 +1,136 @@
+"""Runs with known numbers, as the store would read them: no simulator, no training."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.records import FILES
+from bench.store import Run
+
+DIFFICULTIES = ("easy", "easy", "medium", "hard", "very_hard")
+
+
+def make_run(
+    tasks: Sequence[str],
+    variants: Mapping[str, float],
+    *,
+    seeds: Sequence[int] = (0,),
+    episodes: int = 20,
+    latency: bool = True,
+    curves: bool = True,
+    broken: Sequence[tuple[str, str]] = (),
+    not_run: Sequence[tuple[str, str]] = (),
+) -> Run:
+    """A run in which each variant has the given success probability, and tasks differ in difficulty.
+
+    Args:
+        variants: Success probability on an easy task by variant; the first is the reference of the speed-up.
+        broken: (task, variant) whose episodes all failed with an error.
+        not_run: (task, variant) without episodes.
+    """
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in FILES}
+    reference = next(iter(variants))
+    for i, task in enumerate(tasks):
+        suite = task.split("/")[0]
+        difficulty = DIFFICULTIES[i % len(DIFFICULTIES)] if suite == "metaworld" else None
+        for variant, p in variants.items():
+            for seed in seeds:
+                cell = {
+                    "key": f"{_crc(task, variant, seed):020x}", "suite": suite, "task": task,
+                    "method": variant.split("@")[0], "profile": "lite", "training_seed": seed,
+                }  # fmt: skip
+                rng = np.random.default_rng(_crc(task, variant, seed))
+                chance = p * (1.0, 0.95, 0.8, 0.6, 0.4)[i % 5]
+                checkpoint = f"{_crc(task, cell['method'], seed):064x}"
+                if (task, variant) not in not_run:
+                    error = "SimulatorError: unstable" if (task, variant) in broken else None
+                    rows["episodes"] += _episodes(cell, variant, difficulty, episodes, chance, checkpoint, error, rng)
+                if curves and "@" not in variant and (task, variant) not in (*broken, *not_run):
+                    rows["curves"] += _curve(cell, difficulty, chance, rng)
+                if latency and (task, variant) not in broken:
+                    rows["latency"].append(_latency(cell, variant, reference, checkpoint, rng))
+    manifest = {
+        "schema": "manifest/1",
+        "spec": {
+            "methods": list(variants), "tasks": list(tasks), "seeds": list(seeds), "profile": "lite",
+            "episodes": episodes, "base_seed": 0,
+        },
+        "command": f"bench run --methods {','.join(variants)} --tasks quick", "versions": {"python": "3.12.1"},
+        "hardware": {"cpu": "Test CPU", "cores": 2}, "created": "2026-01-01T00:00:00+00:00", "wall_seconds": 754.2,
+        "git": {"commit": "0123456789abcdef", "dirty": False},
+    }  # fmt: skip
+    return Run(Path("runs/synthetic"), manifest, **{name: _frame(name, found) for name, found in rows.items()})
+
+
+def with_rows(run: Run, **frames: pd.DataFrame) -> Run:
+    """The run with other frames."""
+    return Run(**{**vars(run), **frames})
+
+
+def _crc(*parts: object) -> int:
+    return zlib.crc32(":".join(map(str, parts)).encode())
+
+
+def _frame(name: str, rows: list[dict[str, Any]]) -> pd.DataFrame:
+    for row in rows:
+        FILES[name].model_validate(row)
+    columns = [field.alias or field_name for field_name, field in FILES[name].model_fields.items()]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _episodes(
+    cell: dict[str, Any], variant: str, difficulty: str | None, count: int, chance: float, checkpoint: str,
+    error: str | None, rng: np.random.Generator,
+) -> list[dict[str, Any]]:  # fmt: skip
+    rows = []
+    for episode in range(count):
+        solved = bool(rng.random() < chance) and error is None
+        steps = int(rng.integers(40, 200)) if solved else None
+        rows.append({
+            **cell, "schema": "episode/1", "difficulty": difficulty, "variant": variant, "episode": episode,
+            "seed": _crc(cell["task"], episode) & 0x7FFFFFFF,
+            "state_hash": "" if error else f"{_crc(cell['task'], episode):016x}",
+            "success_ever": solved, "success_end": solved, "steps": 0 if error else 200, "steps_to_success": steps,
+            "return": 0.0, "error": error, "checkpoint": None if error else checkpoint, "nfe": 10,
+            "executed_steps": 3, "engine": "metaworld 3.1.1", "assets": "metaworld-v3/1", "versions": {},
+        })  # fmt: skip
+    return rows
+
+
+def _curve(
+    cell: dict[str, Any], difficulty: str | None, chance: float, rng: np.random.Generator
+) -> list[dict[str, Any]]:
+    total = 3000 if cell["method"] == "dp3" else 1500
+    return [
+        {
+            **cell, "schema": "curve/1", "difficulty": difficulty, "step": total * point // 5, "epoch": point,
+            "episodes": 10, "successes": int(rng.binomial(10, chance * (1 - np.exp(-point)))), "losses": {"loss": 0.1},
+        }
+        for point in range(1, 6)
+    ]  # fmt: skip
+
+
+def _latency(
+    cell: dict[str, Any], variant: str, reference: str, checkpoint: str, rng: np.random.Generator
+) -> dict[str, Any]:
+    slow = variant == reference
+    nfe = int(variant.partition("nfe=")[2] or (10 if slow else 1))
+    encode, sample, front = 0.4 * rng.uniform(0.95, 1.05), 0.9 * nfe * rng.uniform(0.9, 1.1), 0.8
+    clocks = {"t_encode": encode, "t_sample": sample, "t_policy": encode + sample, "t_e2e": encode + sample + front}
+    base = {"t_encode": 0.4, "t_sample": 9.0, "t_policy": 9.4, "t_e2e": 10.2}
+    ratios = {c: base[c] / clocks[c] for c in ("t_policy", "t_sample", "t_e2e")}
+    return {
+        **cell, "schema": "latency/1", "variant": variant, "checkpoint": checkpoint, "device": "cpu", "mode": "cpu1",
+        "n": 320, "nfe": nfe, "executed_steps": 3, "horizon": 4, "params": 1_234_567, "params_network": 1_100_000,
+        "checkpoint_bytes": 5_000_000, **{c: {"p50": v, "p90": 1.2 * v} for c, v in clocks.items()}, "cold_ms": 31.0,
+        "warm": True, "contended": False, "reference": None if slow else reference,
+        "speedup": None if slow else {c: {"ratio": r, "low": 0.97 * r, "high": 1.03 * r} for c, r in ratios.items()},
+        "peak_rss_mb": 512.0,
+        "hardware": {"cpu": "Test CPU", "cores": 2, "os": "Linux", "python": "3.12", "torch": "2.13"},
+    }  # fmt: skip
