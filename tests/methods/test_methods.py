@@ -1,0 +1,209 @@
+"""What every method must do: registry, shapes, NFE, determinism, resuming, checkpoints."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import methods
+from bench.interfaces import Method, Observations, TaskSpec, UserError
+from methods.dp3 import Dp3
+from methods.policy import RAW, SIZES, Networks
+from tests.methods.conftest import make_batch
+
+VARIANTS = [
+    ("dp3", {}, 10),
+    ("dp3", {"nfe": "1"}, 1),
+    ("dp3", {"nfe": "1", "t": "0"}, 1),
+    ("dp3", {"nfe": "4"}, 4),
+    ("manicm", {}, 1),
+    ("manicm", {"nfe": "4"}, 4),
+    ("manicm-released", {}, 1),
+    ("sdm", {}, 1),
+    ("sdm-released", {}, 10),
+    ("sdm-released", {"nfe": "1"}, 1),
+]
+
+
+def observations(batch: int = 3) -> Observations:
+    noise = torch.Generator().manual_seed(5)
+    return Observations(torch.randn(batch, 2, 64, 3, generator=noise), torch.randn(batch, 2, 9, generator=noise))
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture(scope="module")
+def teacher(task, demos) -> dict[str, torch.Tensor]:
+    method = methods.make("dp3", task, "smoke")
+    method.begin_training(demos, None, seeded())
+    generator = seeded(1)
+    for step in range(8):
+        method.fit_step(make_batch(demos, step=step), generator)
+    return method.state()
+
+
+def started(name: str, task, demos, teacher) -> Method:
+    method = methods.make(name, task, "smoke")
+    method.begin_training(demos, None if name == "dp3" else teacher, seeded())
+    return method
+
+
+@pytest.mark.parametrize(("name", "options", "nfe"), VARIANTS)
+def test_declared_nfe_is_observed(name, options, nfe, task):
+    method = methods.make(name, task, "smoke", options)
+    calls = []
+    method.network.register_forward_hook(lambda *_: calls.append(1))
+    actions = method.act(observations(), seeded())
+    assert method.spec.nfe == len(calls) == nfe
+    assert actions.shape == (3, method.spec.executed_steps, 4)
+    assert method.spec.executed_steps == 3
+    assert method.spec.options["nfe"] == nfe
+
+
+@pytest.mark.parametrize("name", list(methods.METHODS))
+def test_actions_repeat_with_the_seed_and_follow_it(name, task):
+    first, again, other = (methods.make(name, task, "smoke").act(observations(), seeded(s)) for s in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_one_step_timesteps_differ(task):
+    actions = [Dp3(task, "smoke", {"nfe": "1", "t": t}).act(observations(), seeded()) for t in ("99", "90", "0")]
+    default = Dp3(task, "smoke", {"nfe": "1"})
+    assert default.spec.options == {"nfe": 1, "t": 99}
+    assert torch.equal(default.act(observations(), seeded()), actions[0])
+    assert not torch.equal(actions[0], actions[1])
+    assert not torch.equal(actions[1], actions[2])
+
+
+@pytest.mark.parametrize("name", list(methods.METHODS))
+def test_resumed_training_is_bit_identical(name, task, demos, teacher):
+    whole, generator = started(name, task, demos, teacher), seeded(1)
+    for step in range(12):
+        if step == 7:
+            snapshot, noise = whole.training_state(), generator.get_state()
+        whole.fit_step(make_batch(demos, step=step, epoch=step // 3), generator)
+        if step % 5 == 0:
+            whole.act(observations(), seeded())  # evaluation must not disturb the training
+    resumed = started(name, task, demos, teacher)
+    resumed.load_training_state(snapshot)
+    generator = seeded().set_state(noise)
+    for step in range(7, 12):
+        resumed.fit_step(make_batch(demos, step=step, epoch=step // 3), generator)
+    expected, got = whole.training_state(), resumed.training_state()
+    assert expected.keys() == got.keys()
+    assert all(torch.equal(expected[key], got[key]) for key in expected)
+    assert torch.equal(whole.act(observations(), seeded()), resumed.act(observations(), seeded()))
+
+
+@pytest.mark.parametrize("name", list(methods.METHODS))
+def test_checkpoint_acts_the_same(name, task, demos, teacher):
+    method, generator = started(name, task, demos, teacher), seeded(1)
+    before = method.act(observations(), seeded())
+    for step in range(6):
+        method.fit_step(make_batch(demos, step=step), generator)
+    copy = methods.make(name, task, "smoke")
+    copy.load_state(method.state())
+    assert torch.equal(copy.act(observations(), seeded()), method.act(observations(), seeded()))
+    assert not torch.equal(before, method.act(observations(), seeded()))
+    assert copy.state().keys() == method.state().keys()
+
+
+def test_acting_does_not_touch_the_global_generator(task, demos, teacher):
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    method = started("sdm", task, demos, teacher)
+    method.fit_step(make_batch(demos), seeded())
+    method.act(observations(), seeded())
+    assert torch.equal(torch.rand(1), expected)
+
+
+@pytest.mark.parametrize("fault", ["missing", "unexpected", "shape", "values"])
+def test_damaged_checkpoints_are_refused(fault, task):
+    method = methods.make("sdm", task, "smoke")
+    state = method.state()
+    name = "unet.mid.0.film.weight"
+    if fault == "missing":
+        del state[name]
+    elif fault == "unexpected":
+        name = "unet.extra"
+        state[name] = torch.zeros(1)
+    elif fault == "shape":
+        state[name] = state[name][:-1]
+    else:
+        state[name][0, 0] = float("nan")
+    with pytest.raises(UserError, match=name):
+        method.load_state(state)
+
+
+def test_dp3_overfits_one_batch(task, demos):
+    config = Dp3(task, "smoke").config
+    method = Dp3(task, "smoke", config=type(config)(**{**vars(config), "train_steps": 300, "lr": 3e-3}))
+    method.begin_training(demos, None, seeded())
+    generator, batch = seeded(1), make_batch(demos, size=8)
+    losses = [float(method.fit_step(batch, generator)["loss"]) for _ in range(300)]
+    assert sum(losses[-20:]) / 20 < 0.02 * losses[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "profile", "options", "message"),
+    [
+        ("dp33", "smoke", {}, "did you mean dp3"),
+        ("dp3", "lita", {}, "did you mean lite"),
+        ("dp3", "smoke", {"nfee": "1"}, "did you mean nfe"),
+        ("dp3", "smoke", {"nfe": "0"}, "1 to 100"),
+        ("dp3", "smoke", {"nfe": "two"}, "1 to 100"),
+        ("dp3", "smoke", {"t": "90"}, "nfe=1 only"),
+        ("dp3", "smoke", {"nfe": "1", "t": "100"}, "0 to 99"),
+        ("manicm", "smoke", {"nfe": "2"}, "1, 4"),
+        ("sdm", "smoke", {"nfe": "10"}, "choose from 1"),
+    ],
+)
+def test_bad_names_and_options(name, profile, options, message, task):
+    with pytest.raises(UserError, match=message):
+        methods.make(name, task, profile, options)
+
+
+@pytest.mark.parametrize("name", ["manicm", "sdm"])
+def test_students_need_a_teacher(name, task, demos):
+    with pytest.raises(UserError, match="needs a checkpoint of dp3"):
+        methods.make(name, task, "smoke").begin_training(demos, None, seeded())
+
+
+def test_broken_plugin_is_named_and_the_others_work(task, monkeypatch):
+    from importlib.metadata import EntryPoint
+
+    broken = EntryPoint("broken", "no_such_module:Policy", methods.ENTRY_POINTS)
+    working = EntryPoint("working", "methods.dp3:Dp3", methods.ENTRY_POINTS)
+    monkeypatch.setattr(
+        methods, "entry_points", lambda group: [broken, working] if group == methods.ENTRY_POINTS else []
+    )
+    assert {"broken", "working", "dp3"} <= set(methods.names())
+    assert isinstance(methods.make("working", task, "smoke"), Dp3)
+    with pytest.raises(UserError, match="no_such_module"):
+        methods.make("broken", task, "smoke")
+
+
+def paper_task(state: int, action: int) -> TaskSpec:
+    return TaskSpec("any/any", "any", None, 512, state, action, 200, 5, "none", "none")
+
+
+@pytest.mark.parametrize(
+    ("state", "action", "count"),
+    [(9, 4, 255_138_308), (24, 26, 255_218_138), (24, 28, 255_225_308), (24, 24, 255_210_968), (32, 22, 255_204_310)],
+)
+def test_published_parameter_counts(state, action, count):
+    with torch.device("meta"):
+        networks = Networks(paper_task(state, action), SIZES["paper"])
+    assert sum(p.numel() for p in networks.parameters()) == count
+
+
+def test_raw_weights_travel_with_the_teacher_only(task, demos, teacher):
+    raw = {name.removeprefix(RAW) for name in teacher if name.startswith(RAW)}
+    assert raw == {name for name, _ in Networks(task, SIZES["smoke"]).named_parameters()}
+    assert any(not torch.equal(teacher[name], teacher[RAW + name]) for name in raw)
+    student = started("manicm", task, demos, teacher)
+    assert not any(name.startswith(RAW) for name in student.state())
