@@ -47,7 +47,7 @@ class Settings:
 def run(spec: RunSpec, settings: Settings, console: Console) -> int:
     """Do a run, or what is missing of it; returns the exit code."""
     started = time.monotonic()
-    units = make_plan(spec, settings.device)
+    units = make_plan(spec)
     cache, costs = Cache(settings.cache), Costs(settings.cache / "costs.json")
     jobs = latency_jobs(units, settings.device)
     if settings.dry_run:

@@ -187,7 +187,7 @@ def _method_table() -> Table:
     table = Table("method", "teacher", "horizon", "executed", "evaluations", "training steps (lite)", "options")
     sample = next(iter(registry.tasks().specs().values()))
     for name in registry.methods().names():
-        spec = registry.methods().make(name, sample, "lite").spec
+        spec = registry.describe(name, sample, "lite", {})[0]
         options = ", ".join(f"{k}={v}" for k, v in spec.options.items())
         counts = (spec.horizon, spec.executed_steps, spec.nfe, spec.train_steps)
         table.add_row(name, spec.teacher or "", *map(str, counts), options)

@@ -53,7 +53,7 @@ class Unit:
         return ":".join((self.kind, str(self.variant or ""), self.task.suite, self.profile.name))
 
 
-def make_plan(spec: RunSpec, device: str = "cpu") -> list[Unit]:
+def make_plan(spec: RunSpec) -> list[Unit]:
     """All units of a run, parents before children, in canonical order (task, then training seed, then method)."""
     specs = registry.tasks().specs()
     budget = profile(spec.profile)
@@ -64,9 +64,9 @@ def make_plan(spec: RunSpec, device: str = "cpu") -> list[Unit]:
         for seed in spec.seeds:
             for text in spec.methods:
                 variant = Variant.parse(text)
-                trained = _train_units(Variant(variant.method), demos, seed, device)
+                trained = _train_units(Variant(variant.method), demos, seed)
                 units |= {u.key: u for u in trained}
-                evaluation = _evaluate_unit(variant, trained[-1], spec.episodes, device)
+                evaluation = _evaluate_unit(variant, trained[-1], spec.episodes)
                 units[evaluation.key] = evaluation
     return list(units.values())
 
@@ -89,15 +89,14 @@ def _demos_unit(task: TaskSpec, budget: Profile, base_seed: int) -> Unit:
     return Unit(Kind.DEMOS, key, task, budget, base_seed)
 
 
-def _train_units(variant: Variant, demos: Unit, seed: int, device: str) -> list[Unit]:
+def _train_units(variant: Variant, demos: Unit, seed: int) -> list[Unit]:
     """The training unit of a method, after those of its teachers."""
-    built = registry.methods().make(variant.method, demos.task, demos.profile.name, {}, device)
-    method = built.spec
-    parents = _train_units(Variant(method.teacher), demos, seed, device) if method.teacher else []
+    method, code = registry.describe(variant.method, demos.task, demos.profile.name, {})
+    parents = _train_units(Variant(method.teacher), demos, seed) if method.teacher else []
     key = content_key({
         "protocol": PROTOCOL, "kind": "train", "method": training_identity(method), "demos": demos.key,
         "teacher": parents[-1].key if parents else None, "seed": seed, "base_seed": demos.base_seed,
-        "code": registry.code_version(type(built).__module__),
+        "code": code,
         "curve": [demos.profile.curve_points, demos.profile.selection_episodes],
     })  # fmt: skip
     unit = replace(
@@ -107,10 +106,8 @@ def _train_units(variant: Variant, demos: Unit, seed: int, device: str) -> list[
     return [*parents, unit]
 
 
-def _evaluate_unit(variant: Variant, trained: Unit, episodes: int, device: str) -> Unit:
-    method = registry.methods().make(
-        variant.method, trained.task, trained.profile.name, dict(variant.options), device
-    ).spec  # fmt: skip
+def _evaluate_unit(variant: Variant, trained: Unit, episodes: int) -> Unit:
+    method, _ = registry.describe(variant.method, trained.task, trained.profile.name, dict(variant.options))
     key = content_key({
         "protocol": PROTOCOL, "kind": "evaluate", "checkpoint": trained.key, "options": dict(variant.options),
         "episodes": episodes,

@@ -9,13 +9,15 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib
+import importlib.util
 import inspect
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Protocol, cast
 
-from bench.interfaces import Method, Task, TaskSpec
+from bench.interfaces import Method, MethodSpec, Task, TaskSpec
 
 
 class MethodRegistry(Protocol):
@@ -59,6 +61,17 @@ def methods() -> MethodRegistry:
 def tasks() -> TaskRegistry:
     """The task registry."""
     return cast(TaskRegistry, importlib.import_module("envs"))
+
+
+def describe(name: str, task: TaskSpec, profile: str, options: Mapping[str, str]) -> tuple[MethodSpec, str]:
+    """The spec of a method and the version of its code. It may depend on the sizes of a task, not on its name."""
+    return _describe(name, replace(task, id="", difficulty=None), profile, tuple(sorted(options.items())))
+
+
+@cache
+def _describe(name: str, task: TaskSpec, profile: str, options: tuple[tuple[str, str], ...]) -> tuple[MethodSpec, str]:
+    method = methods().make(name, task, profile, dict(options))
+    return method.spec, code_version(type(method).__module__)
 
 
 @cache

@@ -123,7 +123,7 @@ def make_spec(
     specs = registry.tasks().specs()
     variants = list(dict.fromkeys(Variant.parse(m) for m in methods))
     for variant in variants:  # an unknown name or option shows here, not an hour later
-        registry.methods().make(variant.method, specs[task_ids[0]], "smoke", dict(variant.options))
+        registry.describe(variant.method, specs[task_ids[0]], budget.name, dict(variant.options))
     return RunSpec(tuple(map(str, variants)), tuple(task_ids), tuple(sorted(set(seeds))), budget.name, count, base_seed)
 
 

@@ -130,7 +130,12 @@ class Worker:
     def _method(self, unit: Unit) -> Method:
         assert unit.variant is not None
         name, options = unit.variant.method, dict(unit.variant.options)
-        return registry.methods().make(name, unit.task, unit.profile.name, options, self.device)
+        method = registry.methods().make(name, unit.task, unit.profile.name, options, self.device)
+        if method.spec != unit.method:
+            raise RuntimeError(
+                f"{name}: its spec depends on the name of the task, or its code is not that of the driver"
+            )
+        return method
 
 
 def episode_row(unit: Unit, episode: Episode, checkpoint: str | None) -> dict[str, Any]:
