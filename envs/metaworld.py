@@ -9,14 +9,14 @@ from __future__ import annotations
 import copy
 import hashlib
 import warnings
-from functools import cache
+from functools import lru_cache
 
 import metaworld
 import mujoco
 import numpy as np
-from metaworld.policies import ENV_POLICY_MAP
 
 from bench.interfaces import Observation, Outcome, Scan, TaskSpec, UserError
+from envs.metaworld_experts import scripted_policy
 from envs.pointcloud import CloudCamera, Crop, Frame, sample
 from envs.raycast import Camera, Scene
 
@@ -52,7 +52,7 @@ UP = FRAME.rotation[:, 2]
 CROP = Crop((-0.5, -1.5, -0.795), (1.0, -0.4, 100.0), floor=(*map(float, UP), TABLE - CAMERA_POSITION[2]))
 
 
-@cache
+@lru_cache(maxsize=2)  # a worker keeps many instances of few tasks
 def _compiled(path: str) -> tuple[mujoco.MjModel, Scene]:
     """The model of a scene file with the camera moved, and its visible geometry; compiled once per process."""
     model = mujoco.MjModel.from_xml_path(path)
@@ -60,7 +60,7 @@ def _compiled(path: str) -> tuple[mujoco.MjModel, Scene]:
     return model, Scene.of(model)
 
 
-@cache
+@lru_cache(maxsize=2)
 def _environment(name: str) -> type:
     """The environment class of a task, except that its instances start from copies of one compiled model."""
 
@@ -130,7 +130,7 @@ class MetaWorld:
         return digest.hexdigest()[:16]
 
     def expert(self) -> ScriptedExpert:
-        """MetaWorld's own scripted policy for the task."""
+        """The scripted policy of the task."""
         self._started()
         return ScriptedExpert(self)
 
@@ -151,10 +151,11 @@ class ScriptedExpert:
 
     def __init__(self, task: MetaWorld) -> None:
         self._task = task
-        self._policy = ENV_POLICY_MAP[f"{task._name}-v3"]()
+        self._policy = scripted_policy(task._name)
 
     def act(self) -> np.ndarray:
         """Return the next action ``[4]``, often far outside [-1, 1]."""
         with warnings.catch_warnings():  # it warns of that in every step
             warnings.simplefilter("ignore")
-            return np.asarray(self._policy.get_action(self._task._state), np.float64)
+            # A copy, because some policies write into what they are given.
+            return np.asarray(self._policy.get_action(self._task._state.copy()), np.float64)

@@ -108,7 +108,7 @@ class Region(NamedTuple):
 
     @classmethod
     def of(cls, camera: Camera, faces: np.ndarray, margin: float = 1e-4) -> Region:
-        """The intersection of half-spaces ``a x + b y + c z > d`` [K, 4] (unit normals), widened by ``margin`` metres."""
+        """The intersection of half-spaces ``a x + b y + c z > d`` [K, 4] (unit normals), widened by ``margin``."""
         faces = faces - [0.0, 0.0, 0.0, margin]
         height = faces[:, :3] @ camera.position - faces[:, 3]
         rate = camera.rays() @ faces[:, :3].T
