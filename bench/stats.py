@@ -6,7 +6,6 @@ Everything random is seeded, so the same records give the same intervals.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -121,8 +120,8 @@ def iqm(scores: npt.ArrayLike) -> float:
 
 
 def ratio_of_medians(
-    numerator: Sequence[Floats],
-    denominator: Sequence[Floats],
+    numerator: npt.ArrayLike,
+    denominator: npt.ArrayLike,
     *,
     reps: int = 1000,
     seed: int = 0,
@@ -135,28 +134,27 @@ def ratio_of_medians(
     blocks their spread alone understates the error.
 
     Args:
-        numerator: blocks of times, each ``[n]``; at least 2 blocks of at least 1 call.
-        denominator: as many blocks, measured in between.
+        numerator: ``[blocks, calls]`` times, at least 2 blocks.
+        denominator: ``[blocks, calls]`` times measured in between; the number of calls may differ.
 
     Raises:
-        ValueError: if the numbers of blocks differ, there are fewer than 2, or one is empty.
+        ValueError: if the numbers of blocks differ, there are fewer than 2, or blocks are empty or of unequal length.
     """
-    if len(numerator) != len(denominator) or len(numerator) < 2:
-        raise ValueError(f"need the same number (>= 2) of blocks, got {len(numerator)} and {len(denominator)}")
-    if any(len(block) == 0 for block in (*numerator, *denominator)):
-        raise ValueError("a block of latencies is empty")
+    a, b = np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)
+    if a.ndim != 2 or b.ndim != 2 or len(a) != len(b) or len(a) < 2 or a.size == 0 or b.size == 0:
+        raise ValueError(f"need times [blocks, calls] with the same number (>= 2) of blocks, got {a.shape}, {b.shape}")
     rng = np.random.default_rng(seed)
-    ratios = np.empty(reps)
-    for rep in range(reps):
-        blocks = rng.integers(len(numerator), size=len(numerator))
-        ratios[rep] = _resampled_median(numerator, blocks, rng) / _resampled_median(denominator, blocks, rng)
+    blocks = rng.integers(len(a), size=(reps, len(a)))
+    ratios = _resampled_medians(a, blocks, rng) / _resampled_medians(b, blocks, rng)
     low, high = _percentile_interval(ratios, confidence)
-    return Estimate(float(np.median(np.concatenate(numerator)) / np.median(np.concatenate(denominator))), low, high)
+    return Estimate(float(np.median(a) / np.median(b)), low, high)
 
 
-def _resampled_median(blocks: Sequence[Floats], drawn: Counts, rng: np.random.Generator) -> float:
-    calls = [blocks[i][rng.integers(len(blocks[i]), size=len(blocks[i]))] for i in drawn]
-    return float(np.median(np.concatenate(calls)))
+def _resampled_medians(times: Floats, blocks: Counts, rng: np.random.Generator) -> Floats:
+    """Medians ``[R]`` of the blocks ``[R, blocks]``, calls resampled within each."""
+    calls = rng.integers(times.shape[1], size=(*blocks.shape, times.shape[1]))
+    drawn = times[blocks[:, :, None], calls]
+    return np.asarray(np.median(drawn.reshape(len(blocks), -1), axis=1))
 
 
 def _percentile_interval(samples: Floats, confidence: float) -> tuple[float, float]:

@@ -23,7 +23,8 @@ def page(run: Run, measures: Measures, tables: Mapping[str, Table], figures: Map
         figures: Caption by file stem, for the figures that were made.
     """
     spec = run.manifest["spec"]
-    title = f"# {escape_markdown(run.path.resolve().name)}: {len(spec['tasks'])} tasks, profile {escape_markdown(spec['profile'])}"
+    name, profile = escape_markdown(run.path.resolve().name), escape_markdown(spec["profile"])
+    title = f"# {name}: {_counted(len(spec['tasks']), 'task')}, profile {profile}"
     parts = [title, _headline(tables["summary"]), *_pictures(figures)]
     if tables["paired"].rows:
         parts += ["## Is the difference real?", tables["paired"].to_markdown(), _PAIRED]
@@ -42,20 +43,10 @@ def page(run: Run, measures: Measures, tables: Mapping[str, Table], figures: Map
 def headline(summary: Table) -> Table:
     """The rows of whole suites and the columns that answer the first question."""
     rows = [row for row in summary.rows if row["group"] == ALL]
-    keys = [
-        "method",
-        "success",
-        "n",
-        "e2e_ms",
-        "policy_ms",
-        "policy_speedup",
-        "sample_ms",
-        "sample_speedup",
-        "nfe",
-        "params",
-    ]
     first = ["suite"] if len({row["suite"] for row in rows}) > 1 else []
-    return Table("Success and speed", summary.columns, rows).select(*first, *keys, "notes")
+    speed = ["e2e_ms", "policy_ms", "policy_speedup", "sample_ms", "sample_speedup", "nfe", "params"]
+    columns = [*first, "method", "success", "n", *speed, "notes"]
+    return Table("Success and speed", summary.columns, rows).select(*columns)
 
 
 def _headline(summary: Table) -> str:
@@ -129,8 +120,8 @@ def _latency_words(run: Run, measures: Measures) -> str:
     words = (
         f"Latency: batch 1 on {escape_markdown(row['device'])}, mode {escape_markdown(row['mode'])}, on recorded "
         f"observations, after warm-up, in a process of its own; {timed['n'].min()} or more calls each. `e2e` goes "
-        "from the raw scan to the action (crop and point sampling included), `policy` is encoder and sampler, `sample` the "
-        "generative head alone. NFE is network evaluations per call. "
+        "from the raw scan to the action (crop and point sampling included), `policy` is encoder and sampler, `sample` "
+        "the generative head alone. NFE is network evaluations per call. "
         f"Machine: {escape_markdown(_pairs(row['hardware']))}."
     )
     others = len(run.latency.drop_duplicates(["device", "mode"])) - 1
@@ -141,10 +132,11 @@ def _support(run: Run) -> str:
     spec = run.manifest["spec"]
     n, tasks, seeds = spec["episodes"] * len(spec["seeds"]), len(spec["tasks"]), len(spec["seeds"])
     lines = [
-        f"- One task, {n} episodes: success near {100 * ASSUMED_SUCCESS:.0f} % is known to ±{_half_width(n):.1f} points. "
+        f"- One task, {n} episodes: success near {100 * ASSUMED_SUCCESS:.0f} % is known to ±{_half_width(n):.1f} "
+        "points (95 %). "
         + ("Do not rank methods on single tasks." if n < 200 else "Large differences on single tasks can be trusted."),
-        f"- Mean over {tasks} task{'s' * (tasks != 1)}, {n * tasks} episodes: to about ±{_half_width(n * tasks):.1f} "
-        "points (95 %). Claims belong at this level.",
+        f"- Mean over {_counted(tasks, 'task')}, {n * tasks} episodes: to about ±{_half_width(n * tasks):.1f} points. "
+        "Claims belong at this level.",
     ]
     if seeds == 1:
         lines.append(
@@ -155,6 +147,10 @@ def _support(run: Run) -> str:
         lines.append(f"- {seeds} training seeds: few to judge the spread of training by; the table gives their range.")
     lines.append("- Episodes that ended in an error count as failures. `docs/report.md` explains each number.")
     return "\n".join(lines)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count != 1)}"
 
 
 def _half_width(n: int) -> float:
@@ -169,7 +165,7 @@ def _pairs(values: Mapping[str, Any] | None) -> str:
 
 _PAIRED = (
     "Each method against the first on the same episodes. Only those that one of the two solved alone count; p is the "
-    "chance of a split at least as uneven if both were equally good (exact McNemar, two-sided, not corrected for several "
-    "tests; a test of these networks, not of training them again)."
+    "chance of a split at least as uneven if both were equally good (exact McNemar, two-sided, not corrected for "
+    "several tests; a test of these networks, not of training them again)."
 )
 _ERRORS = "These episodes count as failures. Tracebacks are in `errors.jsonl` of the run."

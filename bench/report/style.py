@@ -63,9 +63,9 @@ def legend(figure: Figure, shown: Mapping[str, Look], extra: Sequence[Line2D] = 
         for variant, look in shown.items()
     ]  # fmt: skip
     handles += extra
-    longest = max(len(str(handle.get_label())) for handle in handles)
-    fitting = int(figure.get_figwidth() / (0.6 + 0.075 * longest))  # inches of a handle and of a letter
-    columns = max(1, min(len(handles), fitting))
+    inches = [0.6 + 0.075 * len(str(handle.get_label())) for handle in handles]  # a handle, and each letter
+    width = figure.get_figwidth()
+    columns = len(handles) if sum(inches) < width else max(1, int(width / max(inches)))
     figure.legend(handles=handles, loc="outside upper left", ncols=columns, handlelength=1.6, columnspacing=1.6)
 
 

@@ -19,7 +19,7 @@ _CLOCKS = {"t_e2e": "whole call, raw observation to action", "t_policy": "policy
 
 
 class Point(NamedTuple):
-    """One variant: success over the tasks that were both run and timed, and latency there."""
+    """One variant: success over the tasks of a group, latency over those that were timed."""
 
     variant: str
     success: Estimate
@@ -31,11 +31,12 @@ def points(measures: Measures, group: Group, clock: str) -> list[Point]:
     """Points of the variants that have both numbers from one checkpoint."""
     found = []
     for variant in measures.variants:
-        latency = measures.latency[measures.latency["variant"] == variant]
-        latency = latency[latency["same_model"] & latency["task"].isin(group.tasks)]
-        cells = measures.cells[measures.cells["variant"] == variant]
-        cells = cells[cells["task"].isin(latency["task"])]
-        estimate, timed = success(cells), group_latency(latency[latency["task"].isin(cells["task"])])
+        latency, cells = (
+            frame[(frame["variant"] == variant) & frame["task"].isin(group.tasks)]
+            for frame in (measures.latency, measures.cells)
+        )
+        # Success over all cells, as in the tables: a cell that broke has no latency but counts as a failure.
+        estimate, timed = success(cells), group_latency(latency[latency["same_model"]])
         if estimate and timed:
             found.append(Point(variant, estimate, timed.p50[clock], timed.p90[clock]))
     return found

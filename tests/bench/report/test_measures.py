@@ -1,0 +1,131 @@
+"""From records to numbers: what counts, what is refused, what is missing."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from bench.interfaces import UserError
+from bench.report import tables
+from bench.report.measures import group_latency, groups, measure, success
+from bench.stats import wilson
+from tests.bench.report.synthetic import make_run, with_rows
+
+TASKS = ["metaworld/drawer-open", "metaworld/door-open", "metaworld/basketball"]
+
+
+def test_success_of_one_cell_is_its_wilson_interval() -> None:
+    run = make_run(TASKS, {"dp3": 0.9})
+    measures = measure(run)
+    cell = measures.cells[measures.cells["task"] == TASKS[0]]
+    assert success(cell) == wilson(int(run.episodes["success_ever"][run.episodes["task"] == TASKS[0]].sum()), 20)
+
+
+def test_order_of_records_changes_nothing() -> None:
+    run = make_run(TASKS, {"dp3": 0.9, "sdm": 0.8}, seeds=(0, 1))
+    shuffled = with_rows(
+        run, episodes=run.episodes.sample(frac=1, random_state=1), latency=run.latency.sample(frac=1, random_state=1)
+    )
+    assert tables.tasks(measure(run)).rows == tables.tasks(measure(shuffled)).rows
+    assert tables.summary(measure(run)).rows == tables.summary(measure(shuffled)).rows
+
+
+def test_an_episode_with_an_error_has_failed() -> None:
+    run = make_run(TASKS[:1], {"dp3": 1.0})
+    episodes = run.episodes.astype({"error": object})
+    episodes.loc[:4, "error"] = "SimulatorError: unstable"
+    cells = measure(with_rows(run, episodes=episodes)).cells
+    assert (int(cells["k"].iloc[0]), int(cells["n"].iloc[0]), int(cells["errors"].iloc[0])) == (15, 20, 5)
+
+
+def test_an_episode_recorded_twice_is_refused() -> None:
+    run = make_run(TASKS, {"dp3": 0.9})
+    doubled = with_rows(run, episodes=pd.concat([run.episodes, run.episodes.iloc[[3]]]))
+    with pytest.raises(UserError, match=r"episode 3 of dp3 on metaworld/drawer-open.*twice"):
+        measure(doubled)
+
+
+def test_speed_up_is_refused_for_another_checkpoint() -> None:
+    run = make_run(TASKS, {"dp3": 0.9, "sdm": 0.9})
+    latency = run.latency.copy()
+    of_sdm = (latency["variant"] == "sdm") & (latency["task"] == TASKS[1])
+    latency.loc[of_sdm, "checkpoint"] = "f" * 64
+    rows = tables.tasks(measure(with_rows(run, latency=latency))).rows
+    refused = {(r["task"], r["method"]): r for r in rows}[(TASKS[1], "sdm")]
+    assert refused["policy_speedup"] is None
+    assert "speed-up refused" in str(refused["notes"])
+    assert sum(r["policy_speedup"] is not None for r in rows) == 2  # the other two tasks keep theirs
+
+
+def test_speed_up_is_refused_where_the_reference_was_another_checkpoint() -> None:
+    run = make_run(TASKS[:1], {"dp3": 0.9, "sdm": 0.9})
+    latency = run.latency.copy()
+    latency.loc[latency["variant"] == "dp3", "checkpoint"] = "f" * 64
+    timed = measure(with_rows(run, latency=latency)).latency
+    assert not timed["same_model"].any()
+    found = group_latency(timed[timed["variant"] == "sdm"])
+    assert found is not None
+    assert found.speedup == {}
+
+
+def test_a_reference_that_was_only_timed_is_shown_as_not_run() -> None:
+    run = make_run(TASKS, {"dp3": 0.9, "sdm": 0.9})
+    only_sdm = with_rows(
+        run,
+        episodes=run.episodes[run.episodes["variant"] == "sdm"],
+        manifest={**run.manifest, "spec": {**run.manifest["spec"], "methods": ["sdm"]}},
+    )
+    rows = {r["method"]: r for r in tables.summary(measure(only_sdm)).rows if r["group"] == "all"}
+    assert rows["dp3"]["success"] == "not run"
+    assert rows["sdm"]["policy_speedup"] is not None
+    assert measure(only_sdm).missing == []
+
+
+def test_marks_of_disturbed_timings() -> None:
+    run = make_run(TASKS, {"dp3": 0.9})
+    latency = run.latency.copy()
+    latency.loc[0, "contended"] = True
+    latency["warm"] = False
+    found = group_latency(measure(with_rows(run, latency=latency)).latency)
+    assert found is not None
+    assert found.notes == ["machine busy while timed (1 of 3)", "not warm"]
+
+
+def test_missing_and_unfinished_cells_are_named() -> None:
+    run = make_run(TASKS, {"dp3": 0.9, "sdm": 0.9}, not_run=[(TASKS[0], "sdm")])
+    measures = measure(with_rows(run, episodes=run.episodes.iloc[5:]))
+    assert sorted(measures.missing) == [(TASKS[0], "dp3", 0, "15 of 20 episodes"), (TASKS[0], "sdm", 0, "not run")]
+    row = next(r for r in tables.summary(measures).rows if r["method"] == "sdm")
+    assert row["notes"] == "2 of 3 tasks run"
+
+
+def test_groups_follow_difficulty_and_suites() -> None:
+    run = make_run([*TASKS, "adroit/pen"], {"dp3": 0.9})
+    assert [g.label for g in groups(measure(run))] == [
+        "adroit", "metaworld", "metaworld, easy", "metaworld, medium", "all suites",
+    ]  # fmt: skip
+
+
+def test_pairs_need_the_same_initial_state() -> None:
+    run = make_run(TASKS[:1], {"dp3": 0.9, "sdm": 0.5})
+    episodes = run.episodes.copy()
+    episodes.loc[episodes["variant"].eq("sdm") & episodes["episode"].lt(4), "state_hash"] = "0" * 16
+    (row,) = tables.paired(run, measure(run)).rows
+    (partly,) = tables.paired(with_rows(run, episodes=episodes), measure(run)).rows
+    assert (row["pairs"], partly["pairs"]) == (20, 16)
+    assert partly["notes"] == "4 refused: other initial state"
+
+
+def test_pairs_count_a_broken_cell_as_failures() -> None:
+    run = make_run(TASKS[:1], {"dp3": 1.0, "sdm": 1.0}, broken=[(TASKS[0], "sdm")])
+    (row,) = tables.paired(run, measure(run)).rows
+    assert (row["pairs"], row["only_against"], row["difference"]) == (20, 20, -1.0)
+
+
+def test_errors_are_listed_by_cell() -> None:
+    run = make_run(TASKS, {"dp3": 1.0, "sdm": 1.0}, broken=[(TASKS[0], "sdm")])
+    assert tables.errors(run).rows == [
+        {
+            "task": TASKS[0], "method": "sdm", "training_seed": 0, "error": "SimulatorError: unstable", "episodes": 20,
+        }
+    ]  # fmt: skip
