@@ -90,7 +90,7 @@ def run(
     settings = application.Settings(
         folder, cache or folder.parent / "cache", reports, workers, ray_address, _device(device), dry_run
     )
-    raise typer.Exit(application.run(spec, settings, Console()))
+    raise typer.Exit(application.run(spec, settings, _console()))
 
 
 @app.command()
@@ -112,7 +112,7 @@ def report(
 
     data = load_run(run_folder or newest_run(RESULTS))
     files = write_report(data, reports / data.path.resolve().name)
-    console = Console()
+    console = _console()
     console.print(summary_table(data).to_rich())
     for file in files:
         console.print(str(file), highlight=False, soft_wrap=True)
@@ -127,7 +127,11 @@ def list_(what: Annotated[Listing, typer.Argument(help="What to list.")]) -> Non
       bench list tasks
     """
     table = {Listing.tasks: _task_table, Listing.methods: _method_table, Listing.profiles: _profile_table}[what]()
-    Console().print(table)
+    console = _console()
+    console.print(table)
+    if what is Listing.tasks:
+        for suite, reason in _missing_suites().items():
+            console.print(f"{suite}: {reason}", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -135,7 +139,7 @@ def doctor() -> None:
     """Check what is there, what is missing and how to get it; exit code 1 if the built-in path would not run."""
     from bench.doctor import check
 
-    raise typer.Exit(check(Console()))
+    raise typer.Exit(check(_console()))
 
 
 def main() -> None:
@@ -172,19 +176,29 @@ def _run_name(spec: RunSpec, tasks: str) -> str:
     return f"{words[:40]}-{spec.profile}-{spec.key[:8]}"
 
 
+def _console() -> Console:
+    """A console that cuts nothing off where its output goes to a file or a pipe."""
+    return Console() if sys.stdout.isatty() else Console(width=160)
+
+
+def _missing_suites() -> dict[str, str]:
+    envs = registry.tasks()
+    reasons = {suite: envs.unavailable(suite) for suite in {t.suite for t in envs.specs().values()}}
+    return {suite: reason for suite, reason in sorted(reasons.items()) if reason}
+
+
 def _task_table() -> Table:
     table = Table("task", "difficulty", "points", "state", "action", "steps", "engine")
-    envs = registry.tasks()
-    for task in envs.specs().values():
-        missing = envs.unavailable(task.suite)
-        engine = f"[yellow]not installed: {missing}[/yellow]" if missing else task.engine
+    missing = _missing_suites()
+    for task in registry.tasks().specs().values():
+        engine = "[yellow]not installed[/yellow]" if task.suite in missing else task.engine
         sizes = (task.n_points, task.agent_pos_dim, task.action_dim, task.max_steps)
         table.add_row(task.id, task.difficulty or "", *map(str, sizes), engine)
     return table
 
 
 def _method_table() -> Table:
-    table = Table("method", "teacher", "horizon", "executed", "evaluations", "training steps (lite)", "options")
+    table = Table("method", "teacher", "horizon", "executed", "nfe", "lite steps", "options")
     sample = next(iter(registry.tasks().specs().values()))
     for name in registry.methods().names():
         spec = registry.describe(name, sample, "lite", {})[0]

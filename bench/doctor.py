@@ -24,20 +24,22 @@ def check(console: Console) -> int:
     console.print(
         f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, {machine['os']}", highlight=False
     )
-    console.print(", ".join(f"{name} {version}" for name, version in versions().items()), highlight=False)
+    console.print(
+        ", ".join(f"{name} {version}" for name, version in versions().items()), highlight=False, soft_wrap=True
+    )
     needed = [_run(console, name, test) for name, test in (("simulator", _simulator), ("ray", _ray), ("disk", _disk))]
     needed += [_suites(console)]
     gpus = machine["gpus"] or ["none; everything runs on the CPU"]
-    console.print(f"[dim]--[/dim]   gpu: {', '.join(gpus)} (optional)", highlight=False)
+    console.print(f"[dim]--[/dim]   gpu: {', '.join(gpus)} (optional)", highlight=False, soft_wrap=True)
     return 0 if all(needed) else 1
 
 
 def _run(console: Console, name: str, test: Callable[[], str]) -> bool:
     """Print the outcome of one test that raises where something is wrong."""
     try:
-        console.print(f"[green]ok[/green]   {name}: {escape(test())}", highlight=False)
+        console.print(f"[green]ok[/green]   {name}: {escape(test())}", highlight=False, soft_wrap=True)
     except Exception as error:
-        console.print(f"[red]no[/red]   {name}: {escape(str(error).splitlines()[0])}", highlight=False)
+        console.print(f"[red]no[/red]   {name}: {escape(str(error).splitlines()[0])}", highlight=False, soft_wrap=True)
         return False
     return True
 
@@ -82,5 +84,5 @@ def _suites(console: Console) -> bool:
             if reason
             else f"[green]ok[/green]   {suite}: {count} tasks"
         )
-        console.print(mark, highlight=False)
+        console.print(mark, highlight=False, soft_wrap=True)
     return usable > 0
