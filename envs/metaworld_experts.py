@@ -26,18 +26,23 @@ def scripted_policy(name: str) -> Policy:
     return OWN.get(name, ENV_POLICY_MAP[f"{name}-v3"])()
 
 
+def _beside(position: np.ndarray, x: float, y: float, z: float) -> np.ndarray:
+    return position + np.array([x, y, z])
+
+
 class DoorOpen(SawyerDoorOpenV3Policy):
     """Come down behind the handle only once the hand is over that place.
 
-    The packaged policy comes down as soon as it is within 12 cm, on the wrong side of a handle that is near, and wedges.
+    The packaged policy comes down as soon as it is within 12 cm, which may be on the wrong side of the
+    handle, and wedges.
     """
 
     @staticmethod
     def _desired_pos(o_d: Parsed) -> np.ndarray:
-        hand, grip = o_d["hand_pos"], o_d["door_pos"] - [0.05, 0.0, 0.0]
-        behind = grip + [0.06, 0.02, 0.0]
+        hand, grip = o_d["hand_pos"], _beside(o_d["door_pos"], -0.05, 0.0, 0.0)
+        behind = _beside(grip, 0.06, 0.02, 0.0)
         if hand[2] > grip[2] + 0.04 and np.linalg.norm(hand[:2] - behind[:2]) > 0.05:
-            return behind + [0.0, 0.0, 0.2]
+            return _beside(behind, 0.0, 0.0, 0.2)
         return behind if abs(hand[2] - grip[2]) > 0.04 else grip
 
 
@@ -53,11 +58,11 @@ class PegInsertSide(SawyerPegInsertionSideV3Policy):
         hand, peg = o_d["hand_pos"], o_d["peg_pos"]
         hole = np.array([-0.35, o_d["goal_pos"][1], 0.16])  # beyond the deepest hole
         if np.linalg.norm(hand[:2] - peg[:2]) > 0.04:
-            return peg + [0.0, 0.0, 0.3]
+            return _beside(peg, 0.0, 0.0, 0.3)
         if abs(hand[2] - peg[2]) > 0.04 or o_d["gripper_distance_apart"] > 0.5:
             return peg
         aligned = np.linalg.norm(peg[1:] - hole[1:]) <= 0.03
-        return hole if aligned else hole + [0.4, 0.0, 0.0]
+        return hole if aligned else _beside(hole, 0.4, 0.0, 0.0)
 
     @staticmethod
     def _grab_effort(o_d: Parsed) -> float:
@@ -72,7 +77,7 @@ def _press_to_goal(o_d: Parsed, handle: np.ndarray) -> np.ndarray:
     The packaged policies press to the stop, far below the goal: success flashes by in 3 to 8 steps.
     """
     if np.linalg.norm(o_d["hand_pos"][:2] - handle[:2]) > 0.02:
-        return handle + [0.0, 0.0, 0.2]
+        return _beside(handle, 0.0, 0.0, 0.2)
     goal_height = o_d["unused_info"][-1]
     return np.array([*handle[:2], o_d["hand_pos"][2] + goal_height - handle[2]])
 
@@ -82,7 +87,7 @@ class HandlePress(SawyerHandlePressV3Policy):
 
     @staticmethod
     def _desired_pos(o_d: Parsed) -> np.ndarray:
-        return _press_to_goal(o_d, o_d["handle_pos"] + [0.0, -0.02, 0.0])
+        return _press_to_goal(o_d, _beside(o_d["handle_pos"], 0.0, -0.02, 0.0))
 
 
 class HandlePressSide(SawyerHandlePressSideV3Policy):
@@ -103,7 +108,7 @@ class PushBack(SawyerPushBackV3Policy):
     def _desired_pos(o_d: Parsed) -> np.ndarray:
         hand, puck = o_d["hand_pos"], o_d["puck_pos"]
         if np.linalg.norm(hand[:2] - puck[:2]) > 0.04:
-            return puck + [0.0, 0.0, 0.3]
+            return _beside(puck, 0.0, 0.0, 0.3)
         gripped = abs(hand[2] - puck[2]) <= 0.055 and o_d["unused_1"] < 0.7
         return np.array([*o_d["goal_pos"][:2], hand[2]]) if gripped else puck
 
