@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bench.report.measures import ALL, Measures
 from bench.report.table import Table, escape_markdown
-from bench.stats import wilson
 from bench.store import Run
 
 ASSUMED_SUCCESS = 0.8
@@ -95,12 +95,13 @@ def _protocol(run: Run, measures: Measures) -> Iterable[str]:
         f"- {_latency_words(run, measures)}"
     )
     git = manifest.get("git") or {}
+    changes = f", uncommitted changes (SHA-256 {git['diff_sha256']})" if git.get("dirty") else ""
     facts = {
         "engines": ", ".join(sorted(set(run.episodes["engine"]))),
         "assets": ", ".join(sorted(set(run.episodes["assets"]))),
         "versions": _pairs(manifest.get("versions")),
         "hardware": _pairs(manifest.get("hardware")),
-        "code": f"{git.get('commit') or 'unknown'}{' with uncommitted changes' if git.get('dirty') else ''}",
+        "code": f"{git.get('revision') or 'not in a checkout'}{changes}",
         "started": str(manifest.get("created") or ""),
         "wall time": f"{manifest['wall_seconds'] / 60:.1f} min" if manifest.get("wall_seconds") else "",
     }
@@ -116,10 +117,11 @@ def _latency_words(run: Run, measures: Measures) -> str:
     timed = measures.latency
     if timed.empty:
         return "Latency: not measured."
-    row = timed.iloc[0]
+    row, tasks = timed.iloc[0], sorted(set(timed["task"]))
+    where = escape_markdown(", ".join(tasks)) if len(tasks) <= 3 else _counted(len(tasks), "task")
     words = (
-        f"Latency: batch 1 on {escape_markdown(row['device'])}, mode {escape_markdown(row['mode'])}, on recorded "
-        f"observations, after warm-up, in a process of its own; {timed['n'].min()} or more calls each. `e2e` goes "
+        f"Latency: on {where}; batch 1, device {escape_markdown(row['device'])}, mode {escape_markdown(row['mode'])}, on "
+        f"recorded observations, after warm-up, in a process of its own; {timed['n'].min()} or more calls each. `e2e` goes "
         "from the raw scan to the action (crop and point sampling included), `policy` is encoder and sampler, `sample` "
         "the generative head alone. NFE is network evaluations per call. "
         f"Machine: {escape_markdown(_pairs(row['hardware']))}."
@@ -136,7 +138,7 @@ def _support(run: Run) -> str:
         "points (95 %). "
         + ("Do not rank methods on single tasks." if n < 200 else "Large differences on single tasks can be trusted."),
         f"- Mean over {_counted(tasks, 'task')}, {n * tasks} episodes: to about ±{_half_width(n * tasks):.1f} points. "
-        "Claims belong at this level.",
+        + ("Claims belong at this level." if _half_width(n * tasks) < 11 else "Run more before claiming anything."),
     ]
     if seeds == 1:
         lines.append(
@@ -154,8 +156,9 @@ def _counted(count: int, noun: str) -> str:
 
 
 def _half_width(n: int) -> float:
-    estimate = wilson(round(ASSUMED_SUCCESS * n), n)
-    return 50 * (estimate.high - estimate.low)
+    """Of the Wilson interval at `ASSUMED_SUCCESS`, in points (for n that need not make a whole number of successes)."""
+    z, p = 1.959964, ASSUMED_SUCCESS
+    return 100 * z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
 
 
 def _pairs(values: Mapping[str, Any] | None) -> str:
@@ -168,4 +171,4 @@ _PAIRED = (
     "chance of a split at least as uneven if both were equally good (exact McNemar, two-sided, not corrected for "
     "several tests; a test of these networks, not of training them again)."
 )
-_ERRORS = "These episodes count as failures. Tracebacks are in `errors.jsonl` of the run."
+_ERRORS = "Episodes that ended in an error count as failures. Tracebacks are in `errors.jsonl` of the run."

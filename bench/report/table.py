@@ -102,7 +102,7 @@ def share(value: float) -> str:
 
 def milliseconds(value: float) -> str:
     """Three significant digits."""
-    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+    return f"{value:.0f}" if value >= 99.95 else f"{value:#.3g}"
 
 
 def factor(value: float) -> str:

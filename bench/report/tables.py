@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from bench.report.measures import Measures, group_latency, groups, seed_spread, success, with_success
+from bench.report.measures import EVERY_SUITE, Measures, group_latency, groups, seed_spread, success, with_success
 from bench.report.table import Column, Table, Value, count, factor, milliseconds, probability, share
 from bench.stats import Estimate, mcnemar
 from bench.store import Run
@@ -36,7 +36,9 @@ def summary(measures: Measures) -> Table:
     rows: list[Mapping[str, Value]] = []
     for group in groups(measures):
         cells = measures.cells[measures.cells["task"].isin(group.tasks)]
-        timed = measures.latency[measures.latency["task"].isin(group.tasks)]
+        # Tasks of a suite share the shapes of a network, so one timing serves all groups of the suite.
+        everywhere = group.suite == EVERY_SUITE
+        timed = measures.latency[everywhere | (measures.latency["suite"] == group.suite)]
         for variant in measures.variants:
             own, clocked = cells[cells["variant"] == variant], timed[timed["variant"] == variant]
             if own.empty and clocked.empty:
@@ -49,7 +51,7 @@ def summary(measures: Measures) -> Table:
                 notes.append(f"{errors} failed with an error")
             row: dict[str, Value] = {
                 "suite": group.suite, "group": group.difficulty.replace("_", " "), "method": variant,
-                "tasks": covered or clocked["task"].nunique(), "success": NOT_RUN if own.empty else success(own),
+                "tasks": covered, "success": NOT_RUN if own.empty else success(own),
                 "n": int(own["n"].sum()), "seed_spread": seed_spread(own),
             }  # fmt: skip
             rows.append(_with_latency(row, clocked, notes))
@@ -130,7 +132,7 @@ def paired(run: Run, measures: Measures) -> Table:
 
 
 def errors(run: Run) -> Table:
-    """Episodes that count as failures because of an error, by cell and message."""
+    """Episodes that count as failures because of an error, by cell and message; then timings that failed."""
     columns = [
         Column("task", "task"), Column("method", "method"), Column("training_seed", "training seed", count),
         Column("episodes", "episodes", count), Column("error", "error"),
@@ -138,7 +140,11 @@ def errors(run: Run) -> Table:
     broken = run.episodes[run.episodes["error"].notna()]
     counts = broken.groupby(["task", "variant", "training_seed", "error"], sort=True).size()
     rows = [dict(zip(("task", "method", "training_seed", "error"), key, strict=True)) for key in counts.index]
-    return Table("Errors", columns, [row | {"episodes": int(n)} for row, n in zip(rows, counts, strict=True)])
+    rows = [row | {"episodes": int(n)} for row, n in zip(rows, counts, strict=True)]
+    failed = run.errors[(run.errors["unit"] == "latency") & ~run.errors["task"].isin(run.latency["task"])]
+    for task, own in failed.groupby("task", sort=True):
+        rows.append({"task": str(task), "error": f"not timed: {own['error'].iloc[-1]}"})
+    return Table("Errors", columns, rows)
 
 
 def _with_latency(row: dict[str, Value], latency: pd.DataFrame, notes: list[str]) -> Mapping[str, Value]:

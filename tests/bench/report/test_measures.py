@@ -122,6 +122,21 @@ def test_pairs_count_a_broken_cell_as_failures() -> None:
     assert (row["pairs"], row["only_against"], row["difference"]) == (20, 20, -1.0)
 
 
+def test_a_suite_is_timed_once_for_all_its_groups() -> None:
+    run = make_run(TASKS, {"dp3": 0.9, "sdm": 0.9})
+    once = with_rows(run, latency=run.latency[run.latency["task"] == TASKS[0]])
+    rows = tables.summary(measure(once)).rows
+    assert len({row["e2e_ms"] for row in rows if row["method"] == "sdm"}) == 1
+    assert {row["group"] for row in rows} == {"all", "easy", "medium"}
+
+
+def test_timings_that_failed_are_listed() -> None:
+    run = make_run(TASKS[:1], {"dp3": 0.9}, latency=False)
+    failure = {"unit": "latency", "task": TASKS[0], "training_seed": 0, "error": "MemoryError"}
+    (row,) = tables.errors(with_rows(run, errors=pd.DataFrame([failure], columns=run.errors.columns))).rows
+    assert row == {"task": TASKS[0], "error": "not timed: MemoryError"}
+
+
 def test_errors_are_listed_by_cell() -> None:
     run = make_run(TASKS, {"dp3": 1.0, "sdm": 1.0}, broken=[(TASKS[0], "sdm")])
     assert tables.errors(run).rows == [

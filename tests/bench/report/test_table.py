@@ -93,7 +93,7 @@ def test_latex_escapes_every_special() -> None:
 
 
 def test_numbers() -> None:
-    assert [milliseconds(v) for v in (0.01234, 1.0, 99.44, 1234.5)] == ["0.0123", "1", "99.4", "1234"]
+    assert [milliseconds(v) for v in (0.01234, 1.0, 99.44, 99.96, 1234.5)] == ["0.0123", "1.00", "99.4", "100", "1234"]
     assert [factor(v) for v in (1.049, 7.26, 123.4)] == ["1.05×", "7.3×", "123×"]
     assert [probability(v) for v in (0.0, 0.0491)] == ["<0.001", "0.049"]
     assert count(1234567) == "1,234,567"
