@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.interfaces import Batch, DemoSet, MethodSpec, TaskSpec, UserError
@@ -44,11 +44,20 @@ class Dp3Config:
     weight_decay: float
     clip: float | None  # largest gradient norm
     ema_cap: float  # largest decay of the EMA, per step
+    search_points: int | None = None  # points drawn per frame in the search for maxima (CPU); None: all are looked at
+
+
+class Winners(nn.Module):
+    """For each frame of the demonstrations, the points where the channels of the point encoder were largest."""
+
+    def __init__(self, frames: int, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("table", torch.zeros(frames, channels, dtype=torch.int64))
 
 
 CONFIGS = {
-    "smoke": Dp3Config(SIZES["smoke"], 40, 32, 1, 1e-3, 5, 1e-6, None, 0.9),
-    "lite": Dp3Config(SIZES["lite"], 2000, 64, 4, 1e-3, 100, 1e-6, None, 0.999),
+    "smoke": Dp3Config(SIZES["smoke"], 40, 32, 1, 1e-3, 5, 1e-6, None, 0.9, 16),
+    "lite": Dp3Config(SIZES["lite"], 2000, 64, 4, 1e-3, 100, 1e-6, None, 0.999, 64),
     # 3000 epochs of 15 batches: 9 demonstrations of 200 steps give 1809 windows
     "paper": Dp3Config(SIZES["paper"], 45_000, 128, 1, 1e-4, 500, 1e-6, None, 0.9999),
 }
@@ -105,13 +114,15 @@ class Dp3(ChunkPolicy):
         c = self.config
         parts = (self._net.encoder, self._net.unet)
         self._optimizer = Optimizer(parts, c.lr, c.train_steps, c.warmup, c.weight_decay, c.clip)
-        self._modules, self._optimizers = {"net": self._net}, {"net": self._optimizer}
+        self._winners = Winners(len(self._clouds), c.sizes.point_widths[-1])
+        self._modules = {"net": self._net, "winners": self._winners}
+        self._optimizers = {"net": self._optimizer}
         self._counters = {"ema": 0}
 
     def fit_step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """One step on the denoising loss; returns it as ``loss``."""
         frames = batch.frames.to(self.device).flatten()
-        features = self._net.encoder(self._clouds[frames], self._states[frames])
+        features = self._encode(frames, generator)
         x0 = self._clean_chunks(batch.action, self.config.noise_draws)
         t = torch.randint(TRAIN_STEPS, (len(x0),), generator=generator, device=self.device)
         x_t = self.schedule.add_noise(x0, self._randn_like(x0, generator), t)
@@ -121,6 +132,15 @@ class Dp3(ChunkPolicy):
         blend(self.ema, self._net, 1 - ema_decay(self._counters["ema"], self.config.ema_cap))
         self._counters["ema"] += 1
         return {"loss": loss.detach()}
+
+    def _encode(self, frames: Tensor, generator: torch.Generator) -> Tensor:
+        """Features ``[M, D]`` of frames ``[M]``, with a graph."""
+        encoder, draws = self._net.encoder, self.config.search_points
+        if draws is None or self.device.type != "cpu":
+            return encoder(self._clouds[frames], self._states[frames])
+        extra = torch.randint(self._clouds.shape[1], (len(frames), draws), generator=generator)
+        clouds = encoder.points.encode_frames(self._clouds, frames, self._winners.table, extra)
+        return torch.cat([clouds, encoder.state(self._states[frames])], dim=1)
 
     def state(self) -> dict[str, Tensor]:
         """EMA weights and normaliser; under ``raw.`` the weights without EMA, for students that start from these."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from methods.nets.kernels import argmax_rows, compact, fusable, layer_norm_relu
+from methods.nets.kernels import compact, gather_candidates, layer_norm_relu, segment_argmax
 
 _CHUNK_ROWS = 1024  # points encoded at once in the search for maxima, so that activations stay in the L2 cache
 
@@ -38,8 +38,13 @@ class PointEncoder(nn.Module):
 
     def forward(self, points: Tensor) -> Tensor:
         """Encode normalised clouds ``[M, N, 3]`` as ``[M, out_dim]``."""
-        fused = fusable(points)
-        pooled = self._pool_by_critical_points(points) if fused else self._shared_mlp(points).amax(dim=1)
+        if not (points.device.type == "cpu" and points.dtype == torch.float32):
+            pooled = self._shared_mlp(points).amax(dim=1)
+        elif torch.is_grad_enabled():
+            clouds, n_points, _ = points.shape
+            pooled, _ = self._pool_critical(points.reshape(-1, 3), n_points * torch.arange(1, clouds + 1))
+        else:
+            pooled = self._hidden(points.reshape(-1, 3)).view(*points.shape[:2], -1).amax(dim=1)
         return self.project_norm(self.project(pooled))
 
     def _shared_mlp(self, points: Tensor) -> Tensor:
@@ -47,34 +52,46 @@ class PointEncoder(nn.Module):
             points = functional.relu(norm(linear(points)))
         return points
 
-    def _pool_by_critical_points(self, points: Tensor) -> Tensor:
-        clouds, n_points, _ = points.shape
-        rows = self.critical_rows(points)  # [M, C]
-        array = rows.numpy()
-        distinct = torch.from_numpy(compact(array, clouds * n_points))
-        hidden = self._shared_mlp(points.reshape(-1, 3)[distinct])
+    @torch.no_grad()
+    def _hidden(self, rows: Tensor) -> Tensor:
+        """`_shared_mlp` of points ``[S, 3]`` without a graph, a few at a time so that activations stay in the cache."""
+        out = torch.empty(len(rows), self.linears[-1].out_features)
+        weights = [linear.weight.t() for linear in self.linears]
+        norms = [(norm.weight.detach().numpy(), norm.bias.detach().numpy()) for norm in self.norms]
+        buffers = [torch.empty(min(_CHUNK_ROWS, len(rows)), linear.out_features) for linear in self.linears[:-1]]
+        for first in range(0, len(rows), _CHUNK_ROWS):
+            h = rows[first : first + _CHUNK_ROWS]
+            targets = [buffer[: len(h)] for buffer in buffers] + [out[first : first + len(h)]]
+            for linear, weight, norm, target in zip(self.linears, weights, norms, targets, strict=True):
+                h = torch.addmm(linear.bias, h, weight, out=target)
+                layer_norm_relu(h.numpy(), *norm)
+        return out
+
+    def _pool_critical(self, points: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
+        """Maxima ``[M, C]`` over segments of points ``[S, 3]``, and the rows that they come from ``[M, C]``."""
+        best = torch.empty(len(ends), self.linears[-1].out_features, dtype=torch.int64)
+        segment_argmax(self._hidden(points).numpy(), ends.numpy(), best.numpy())
+        positions = best.clone()
+        distinct = torch.from_numpy(compact(positions.numpy(), len(points)))
+        hidden = self._shared_mlp(points[distinct])
         channels = hidden.shape[1]
         # no pair (row, channel) occurs twice: `take` spreads the gradient without collisions
-        return hidden.take(rows * channels + torch.arange(channels))
+        return hidden.take(positions * channels + torch.arange(channels)), best
 
-    @torch.no_grad()
-    def critical_rows(self, points: Tensor) -> Tensor:
-        """The row, of all ``M * N``, where each channel of each cloud ``[M, N, 3]`` is largest: ``[M, C]`` int64."""
-        clouds, n_points, _ = points.shape
-        best = torch.empty(clouds, self.linears[-1].out_features, dtype=torch.int64)
-        chunk = max(1, _CHUNK_ROWS // n_points)
-        buffers = [torch.empty(chunk * n_points, linear.out_features) for linear in self.linears]
-        weights = [linear.weight.t() for linear in self.linears]
-        norms = [(norm.weight.numpy(), norm.bias.numpy()) for norm in self.norms]
-        flat = points.reshape(-1, 3)
-        for first in range(0, clouds, chunk):
-            last = min(first + chunk, clouds)
-            h = flat[first * n_points : last * n_points]
-            for linear, weight, norm, buffer in zip(self.linears, weights, norms, buffers, strict=True):
-                h = torch.addmm(linear.bias, h, weight, out=buffer[: len(h)])
-                layer_norm_relu(h.numpy(), *norm)
-            argmax_rows(h.view(last - first, n_points, -1).numpy(), first * n_points, best[first:last].numpy())
-        return best
+    def encode_frames(self, clouds: Tensor, frames: Tensor, winners: Tensor, extra: Tensor) -> Tensor:
+        """Encode frames ``[M]`` of clouds ``[T, N, 3]``, looking for maxima among few points only.
+
+        These are the ``winners`` of the frame's last visit, ``[T, C]`` int64, which are brought up to date, and the
+        points ``extra`` ``[M, R]``: drawn at random, they find in a few visits what has become larger meanwhile.
+        """
+        n_points = clouds.shape[1]
+        rows = torch.empty(len(frames) * (winners.shape[1] + extra.shape[1]), dtype=torch.int64)
+        ends = torch.empty(len(frames), dtype=torch.int64)
+        arrays = (t.numpy() for t in (frames, winners, extra))
+        rows = rows[: gather_candidates(*arrays, n_points, rows.numpy(), ends.numpy())]
+        pooled, best = self._pool_critical(clouds.view(-1, 3)[rows], ends)
+        winners[frames] = rows[best] % n_points
+        return self.project_norm(self.project(pooled))
 
 
 class ObservationEncoder(nn.Module):

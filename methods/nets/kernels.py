@@ -265,22 +265,55 @@ def layer_norm_relu(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> None
 
 
 @numba.njit(**_JIT)
-def argmax_rows(x: np.ndarray, first: int, best: np.ndarray) -> None:
-    """Rows where each channel of each cloud is largest: ``x`` [M, N, C] -> ``best`` [M, C], counted from ``first``."""
-    clouds, points, width = x.shape
+def gather_candidates(
+    frames: np.ndarray, winners: np.ndarray, extra: np.ndarray, n_points: int, rows: np.ndarray, ends: np.ndarray
+) -> int:
+    """List the distinct points that a frame's maxima are looked for among: its last winners and some ``extra`` ones.
+
+    Args:
+        frames: ``[M]``, rows of ``winners``.
+        winners: ``[T, C]``, point indices in 0..N-1.
+        extra: ``[M, R]``, point indices.
+        n_points: N.
+        rows: ``[M * (C + R)]``, filled with frame * N + point.
+        ends: ``[M]``, filled with the end of each frame's part of ``rows``.
+
+    Returns:
+        How many rows were filled.
+    """
+    seen = np.full(n_points, -1, np.int64)
+    n = 0
+    for m in range(frames.shape[0]):
+        frame = frames[m]
+        for source in (winners[frame], extra[m]):
+            for i in range(source.shape[0]):
+                point = source[i]
+                if seen[point] != m:
+                    seen[point] = m
+                    rows[n] = frame * n_points + point
+                    n += 1
+        ends[m] = n
+    return n
+
+
+@numba.njit(**_JIT)
+def segment_argmax(hidden: np.ndarray, ends: np.ndarray, best: np.ndarray) -> None:
+    """The row of each segment where each channel is largest: ``hidden`` [S, C], ``ends`` [M] -> ``best`` [M, C]."""
+    width = hidden.shape[1]
     top = np.empty(width, np.float32)
     arg = np.empty(width, np.int32)
-    for m in range(clouds):
-        top[:] = x[m, 0]
-        arg[:] = 0
-        for p in range(1, points):
-            row = x[m, p]
+    start = 0
+    for m in range(ends.shape[0]):
+        top[:] = hidden[start]
+        arg[:] = start
+        for r in range(start + 1, ends[m]):
+            row = hidden[r]
             for i in range(width):
                 larger = row[i] > top[i]
-                arg[i] = np.int32(p) if larger else arg[i]
+                arg[i] = np.int32(r) if larger else arg[i]
                 top[i] = row[i] if larger else top[i]
-        for i in range(width):
-            best[m, i] = first + m * points + arg[i]
+        best[m] = arg
+        start = ends[m]
 
 
 @numba.njit(**_JIT)

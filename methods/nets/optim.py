@@ -63,9 +63,11 @@ class Optimizer:
         self.step_count += 1
 
     def state(self) -> dict[str, Tensor]:
-        """Moments and step counts by name."""
+        """Moments, step counts and gradients that wait for a step, by name."""
         tensors = {"count": torch.tensor(self.step_count)}
         for i, parameter in enumerate(self._parameters):
+            if parameter.grad is not None:
+                tensors[f"{i}.grad"] = parameter.grad.clone()
             for key, value in self._adam.state.get(parameter, {}).items():
                 tensors[f"{i}.{key}"] = value.clone()
         return tensors
@@ -76,6 +78,7 @@ class Optimizer:
         for i, parameter in enumerate(self._parameters):
             prefix = f"{i}."
             moments = {k[len(prefix) :]: v.clone() for k, v in state.items() if k.startswith(prefix)}
+            parameter.grad = moments.pop("grad", None)
             if moments:
                 self._adam.state[parameter] = moments
 

@@ -84,14 +84,14 @@ def test_resumed_training_is_bit_identical(name, task, demos, teacher):
     for step in range(12):
         if step == 7:
             snapshot, noise = whole.training_state(), generator.get_state()
-        whole.fit_step(make_batch(demos, step=step, epoch=step // 3), generator)
+        whole.fit_step(make_batch(demos, step=step, epoch=step // 2), generator)
         if step % 5 == 0:
             whole.act(observations(), seeded())  # evaluation must not disturb the training
     resumed = started(name, task, demos, teacher)
     resumed.load_training_state(snapshot)
     generator = seeded().set_state(noise)
     for step in range(7, 12):
-        resumed.fit_step(make_batch(demos, step=step, epoch=step // 3), generator)
+        resumed.fit_step(make_batch(demos, step=step, epoch=step // 2), generator)
     expected, got = whole.training_state(), resumed.training_state()
     assert expected.keys() == got.keys()
     assert all(torch.equal(expected[key], got[key]) for key in expected)

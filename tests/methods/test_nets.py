@@ -21,7 +21,7 @@ def gradients(module: nn.Module) -> dict[str, torch.Tensor]:
 
 def worst(a: torch.Tensor, b: torch.Tensor) -> float:
     """Largest difference, relative to the largest value of ``b``."""
-    return float((a - b).abs().max() / b.abs().max())
+    return float(((a - b).abs().max() / b.abs().max()).detach())
 
 
 def flat(tensors: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -87,6 +87,25 @@ def test_kernel_against_float64(scale):
     assert max(worst(a.double(), b) for a, b in zip(*results, strict=True)) < 1e-5
 
 
+def plain_encoder(encoder: PointEncoder, points: torch.Tensor) -> torch.Tensor:
+    return encoder.project_norm(encoder.project(encoder._shared_mlp(points).amax(dim=1)))
+
+
+def test_encoding_of_frames_finds_the_maxima_and_remembers_them():
+    torch.manual_seed(0)
+    encoder = PointEncoder((16, 32), 24)
+    clouds, frames = torch.randn(7, 96, 3), torch.tensor([5, 2, 5, 0])
+    winners = torch.zeros(7, 32, dtype=torch.int64)
+    everything = torch.arange(96).expand(4, -1).contiguous()
+    expected = plain_encoder(encoder, clouds[frames])
+    nothing = everything[:, :1].contiguous()
+    assert worst(encoder.encode_frames(clouds, frames, winners, nothing), expected) > 1e-2
+    assert worst(encoder.encode_frames(clouds, frames, winners, everything), expected) < 1e-5
+    assert torch.equal(winners[5], encoder._shared_mlp(clouds[5]).argmax(dim=0))
+    assert not winners[1].any()
+    assert worst(encoder.encode_frames(clouds, frames, winners, nothing), expected) < 1e-5
+
+
 def test_encoder_equals_plain_maximum():
     torch.manual_seed(0)
     encoder = PointEncoder((16, 32), 24)
@@ -94,8 +113,7 @@ def test_encoder_equals_plain_maximum():
     results = []
     for fast in (True, False):
         encoder.zero_grad()
-        pooled = encoder._pool_by_critical_points(points) if fast else encoder._shared_mlp(points).amax(dim=1)
-        out = encoder.project_norm(encoder.project(pooled))
+        out = encoder(points) if fast else plain_encoder(encoder, points)
         out.square().sum().backward()
         results.append({"out": out.detach(), **gradients(encoder)})
     assert worst(flat(results[0]), flat(results[1])) < 1e-5
