@@ -120,10 +120,10 @@ def _latency_words(run: Run, measures: Measures) -> str:
     row, tasks = timed.iloc[0], sorted(set(timed["task"]))
     where = escape_markdown(", ".join(tasks)) if len(tasks) <= 3 else _counted(len(tasks), "task")
     words = (
-        f"Latency: on {where}; batch 1, device {escape_markdown(row['device'])}, mode {escape_markdown(row['mode'])}, on "
-        f"recorded observations, after warm-up, in a process of its own; {timed['n'].min()} or more calls each. `e2e` goes "
-        "from the raw scan to the action (crop and point sampling included), `policy` is encoder and sampler, `sample` "
-        "the generative head alone. NFE is network evaluations per call. "
+        f"Latency: on {where}; batch 1, device {escape_markdown(row['device'])}, mode {escape_markdown(row['mode'])}; "
+        f"{timed['n'].min()} or more calls each on recorded observations, after warm-up, in a process of its own. "
+        "`e2e` goes from the raw scan to the action (crop and point sampling included), `policy` is encoder and "
+        "sampler, `sample` the generative head alone. NFE is network evaluations per call. "
         f"Machine: {escape_markdown(_pairs(row['hardware']))}."
     )
     others = len(run.latency.drop_duplicates(["device", "mode"])) - 1

@@ -77,16 +77,17 @@ def _draw(axis: Axes, found: Sequence[Point], look: Mapping[str, Look]) -> None:
     axis.set_xscale("log")
     slowest = max(p.p90 or p.p50 for p in found)
     fastest = min(p.p50 for p in found)
-    axis.set_xlim(fastest / 1.4, slowest * 1.4)
+    right = max(slowest * 1.4, fastest * 5)
+    axis.set_xlim(fastest / 1.4, right)
     floor = min(p.success.low for p in found)
-    axis.set_ylim(max(-2.0, 100 * floor - 6), 102)
+    axis.set_ylim(max(-4.0, 100 * floor - 6), 102)
     axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     axis.xaxis.set_minor_formatter(NullFormatter())
 
     front = pareto_front(found)
     xs, ys = [p.p50 for p in front], [100 * p.success.value for p in front]
-    axis.step([*xs, slowest * 1.4], [*ys, ys[-1]], where="post", color="#777777", lw=1.2, ls=(0, (4, 2)), zorder=1)
+    axis.step([*xs, right], [*ys, ys[-1]], where="post", color="#777777", lw=1.2, ls=(0, (4, 2)), zorder=1)
     for point in found:
         own, (y, low, high) = look[point.variant], (100 * v for v in point.success)
         axis.plot([point.p50] * 2, [low, high], color=own.colour, lw=1.1, alpha=0.7)

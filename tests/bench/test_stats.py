@@ -57,6 +57,7 @@ def test_a_missing_seed_is_left_out_wherever_it_stands() -> None:
     right = mean_success([[7, 9, 0], [5, 6, 7]], [[10, 10, 0], [10, 10, 10]])
     assert left == right
     assert left.value == pytest.approx((0.8 + 0.6) / 2)
+    assert left.low < left.value < left.high
 
 
 def test_one_cell_gets_wilson_and_uniform_outcomes_keep_a_width() -> None:
