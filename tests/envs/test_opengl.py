@@ -52,11 +52,8 @@ def run(backend: str, names: str, steps: int) -> "subprocess.CompletedProcess[st
     )
 
 
-@pytest.mark.parametrize("steps", [0, 60])
-def test_depth_equals_opengl_except_on_silhouettes(steps: int) -> None:
-    names = ",".join(
-        f"metaworld/{name}" for name in ("drawer-open", "hammer", "lever-pull", "pick-place", "basketball")
-    )
+def test_depth_equals_opengl_except_on_silhouettes() -> None:
+    names = ",".join(f"metaworld/{name}" for name in ("drawer-open", "hammer", "lever-pull"))
     for backend in ("egl", "osmesa"):
         done = run(backend, names, steps=60)
         if done.returncode == 0:
