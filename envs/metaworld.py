@@ -53,11 +53,13 @@ CROP = Crop((-0.5, -1.5, -0.795), (1.0, -0.4, 100.0), floor=(*map(float, UP), TA
 
 
 @lru_cache(maxsize=2)  # a worker keeps many instances of few tasks
-def _compiled(path: str) -> tuple[mujoco.MjModel, Scene]:
-    """The model of a scene file with the camera moved, and its visible geometry; compiled once per process."""
+def _compiled(path: str) -> tuple[mujoco.MjModel, CloudCamera]:
+    """The model of a scene file with its camera moved, and that camera, which stands still: shared by all instances."""
     model = mujoco.MjModel.from_xml_path(path)
     model.cam_pos[model.camera(CAMERA).id] = CAMERA_POSITION
-    return model, Scene.of(model)
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    return model, CloudCamera(Scene.of(model), Camera.of(model, data, CAMERA, IMAGE, IMAGE), FRAME, CROP)
 
 
 @lru_cache(maxsize=2)
@@ -84,8 +86,7 @@ class MetaWorld:
         del env.sawyer_observation_space
         env._set_task_called = True
         env._freeze_rand_vec, env.seeded_rand_vec = False, True  # draw layouts, from the environment's own generator
-        camera = Camera.of(env.model, env.data, CAMERA, IMAGE, IMAGE)
-        self._cloud = CloudCamera(_compiled(env.fullpath)[1], camera, FRAME, CROP)
+        self._cloud = _compiled(env.fullpath)[1]
         self._state: np.ndarray | None = None
 
     def reset(self, seed: int) -> None:

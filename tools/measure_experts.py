@@ -20,9 +20,9 @@ from bench.seeding import Purpose, episode_seed
 
 BAR = 0.9
 REASONS = {
-    "metaworld/disassemble": "in the episodes that fail, the nut stands turned by more than 70° when the episode starts "
-    "(MetaWorld lets it fall on the peg during its reset; elsewhere by less than 7°). Its handle then lies along the "
-    "fingers instead of across them; the hand cannot turn, and the scripted policy knows no other grasp.",
+    "metaworld/disassemble": "in the episodes that fail, the nut stands turned by more than 70° when the episode "
+    "starts (MetaWorld lets it fall on the peg during its reset; elsewhere by less than 7°). Its handle then lies "
+    "along the fingers instead of across them; the hand cannot turn, and the scripted policy knows no other grasp.",
 }
 
 
