@@ -89,7 +89,24 @@ def test_coverage_of_the_group_mean(p: float) -> None:
     for seed in range(400):
         estimate = mean_success(rng.binomial(20, chances), np.full((20, 1), 20), reps=400, seed=seed)
         hits += estimate.low <= chances.mean() <= estimate.high
-    assert 0.92 <= hits / 400 <= 0.98
+    assert 0.92 <= hits / 400 <= 0.995
+
+
+@pytest.mark.parametrize("chances", [[0.98] * 3, [0.9] * 10, [1.0, 0.98, 0.3]])
+def test_tasks_without_spread_do_not_make_the_interval_too_narrow(chances: list[float]) -> None:
+    rng = np.random.default_rng(2)
+    hits = 0
+    for seed in range(300):
+        counts = rng.binomial(20, chances)[:, None]
+        estimate = mean_success(counts, np.full_like(counts, 20), reps=300, seed=seed)
+        hits += estimate.low <= np.mean(chances) <= estimate.high
+    assert hits / 300 >= 0.94
+
+
+def test_outcomes_alike_within_each_task_still_have_an_interval() -> None:
+    estimate = mean_success([[2], [0], [0]], [[2], [2], [2]])
+    assert estimate.low < 1 / 3 - 0.1
+    assert estimate.high > 1 / 3 + 0.1
 
 
 @settings(max_examples=25, deadline=None)
