@@ -16,9 +16,10 @@ import mujoco
 import numpy as np
 
 from bench.interfaces import Observation, Outcome, Scan, TaskSpec, UserError
+from envs.camera import Camera
 from envs.metaworld_experts import scripted_policy
 from envs.pointcloud import CloudCamera, Crop, Frame, sample
-from envs.raycast import Camera, Scene
+from envs.scene import Scene
 
 CAMERA, CAMERA_POSITION, IMAGE = "corner2", (0.6, 0.295, 0.8), 128
 SITES = ("endEffector", "rightEndEffector", "leftEndEffector")

@@ -9,7 +9,9 @@ import numpy as np
 from numba import njit
 
 from bench.interfaces import UserError
-from envs.raycast import Camera, Region, Scene, depth_image
+from envs.camera import Camera, Region
+from envs.raycast import depth_image
+from envs.scene import Scene
 
 
 @dataclass(frozen=True)

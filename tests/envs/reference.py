@@ -5,7 +5,7 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 
-from envs.raycast import Camera
+from envs.camera import Camera
 
 VISIBLE = np.array([1, 1, 1, 0, 0, 0], np.uint8)
 

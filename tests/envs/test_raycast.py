@@ -4,8 +4,10 @@ import mujoco
 import numpy as np
 import pytest
 
+from envs.camera import Camera, Region
 from envs.intersect import SUPPORTED
-from envs.raycast import Camera, Region, Scene, depth_image
+from envs.raycast import depth_image
+from envs.scene import Scene
 from tests.envs.reference import image, ray_by_ray
 
 KINDS = ["sphere", "capsule", "ellipsoid", "cylinder", "box"]
