@@ -49,8 +49,8 @@ FRAME = _frame()
 # The lower z bound is meant to remove the table top (world z = 0) but misses half of it: the frame is tilted. The floor
 # removes the rest, so that no more than a few points of 512 are spent on the table.
 TABLE = 0.005  # metres, world z
-UP = FRAME.rotation[:, 2]
-CROP = Crop((-0.5, -1.5, -0.795), (1.0, -0.4, 100.0), floor=(*map(float, UP), TABLE - CAMERA_POSITION[2]))
+UP_X, UP_Y, UP_Z = (float(value) for value in FRAME.rotation[:, 2])
+CROP = Crop((-0.5, -1.5, -0.795), (1.0, -0.4, 100.0), floor=(UP_X, UP_Y, UP_Z, TABLE - CAMERA_POSITION[2]))
 
 
 @lru_cache(maxsize=2)  # a worker keeps many instances of few tasks
@@ -134,30 +134,34 @@ class MetaWorld:
     def expert(self) -> ScriptedExpert:
         """The scripted policy of the task."""
         self._started()
-        return ScriptedExpert(self)
+        return ScriptedExpert(self._name, self)
 
     def close(self) -> None:
         """Free the simulator."""
         self._env.close()
 
+    def state_vector(self) -> np.ndarray:
+        """MetaWorld's own observation ``[39]``, goal included: what the experts act on. A copy."""
+        return self._started().copy()
+
     def _agent_pos(self) -> np.ndarray:
         return np.concatenate([self._env.data.site(name).xpos for name in SITES]).astype(np.float32)
 
-    def _started(self) -> None:
+    def _started(self) -> np.ndarray:
         if self._state is None:
             raise UserError(f"{self.spec.id}: no episode yet: call reset(seed) first")
+        return self._state
 
 
 class ScriptedExpert:
     """The scripted policy of a task; it reads the simulator's state, goal included."""
 
-    def __init__(self, task: MetaWorld) -> None:
+    def __init__(self, name: str, task: MetaWorld) -> None:
         self._task = task
-        self._policy = scripted_policy(task._name)
+        self._policy = scripted_policy(name)
 
     def act(self) -> np.ndarray:
         """Return the next action ``[4]``, often far outside [-1, 1]."""
         with warnings.catch_warnings():  # it warns of that in every step
             warnings.simplefilter("ignore")
-            # A copy, because some policies write into what they are given.
-            return np.asarray(self._policy.get_action(self._task._state.copy()), np.float64)
+            return np.asarray(self._policy.get_action(self._task.state_vector()), np.float64)

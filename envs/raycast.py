@@ -7,8 +7,8 @@ in the rectangle of the image that its bounding box covers. Primitives are inter
 
 What is visible follows ``mj_ray`` (MuJoCo 3.3.0), which agrees with OpenGL depth except on silhouettes: geoms of the
 visible groups, except those whose colour is fully transparent; triangles from both sides; planes from above only.
-``mj_multiRay`` of the same version is no substitute: it drops parts of geoms in round cut-outs, 0.5 % of the pixels of a
-MetaWorld frame (hammer), 7-17 % of an Adroit one. Figures and how to repeat them: `docs/point-clouds.md`.
+``mj_multiRay`` of the same version is no substitute: it drops parts of geoms in round cut-outs, 0.5 % of the pixels of
+a MetaWorld frame (hammer), 7-17 % of an Adroit one. Figures and how to repeat them: `docs/point-clouds.md`.
 
 Camera coordinates here: x right, y down, z forward (depth), metres.
 """
