@@ -44,6 +44,7 @@ class Dp3Config:
     weight_decay: float
     clip: float | None  # largest gradient norm
     ema_cap: float  # largest decay of the EMA, per step
+    state_noise: float = 0.0  # standard deviation of noise on the normalised robot state
     search_points: int | None = None  # points drawn per frame in the search for maxima (CPU); None: all are looked at
 
 
@@ -56,8 +57,8 @@ class Winners(nn.Module):
 
 
 CONFIGS = {
-    "smoke": Dp3Config(SIZES["smoke"], 40, 32, 1, 1e-3, 5, 1e-6, None, 0.9, 16),
-    "lite": Dp3Config(SIZES["lite"], 2000, 64, 4, 1e-3, 100, 1e-6, None, 0.999, 64),
+    "smoke": Dp3Config(SIZES["smoke"], 40, 32, 1, 1e-3, 5, 1e-6, None, 0.9, 0.0, 16),
+    "lite": Dp3Config(SIZES["lite"], 2000, 64, 4, 3e-3, 100, 1e-6, 1.0, 0.999, 0.0, 64),
     # 3000 epochs of 15 batches: 9 demonstrations of 200 steps give 1809 windows
     "paper": Dp3Config(SIZES["paper"], 45_000, 128, 1, 1e-4, 500, 1e-6, None, 0.9999),
 }
@@ -124,7 +125,7 @@ class Dp3(ChunkPolicy):
         frames = batch.frames.to(self.device).flatten()
         features = self._encode(frames, generator)
         x0 = self._clean_chunks(batch.action, self.config.noise_draws)
-        t = torch.randint(TRAIN_STEPS, (len(x0),), generator=generator, device=self.device)
+        t = self._draw_timesteps(len(batch.action), generator)
         x_t = self.schedule.add_noise(x0, self._randn_like(x0, generator), t)
         loss = functional.mse_loss(self._net.unet(x_t, t, features.view(len(batch.frames), -1)), x0)
         self._optimizer.step(loss)
@@ -133,14 +134,24 @@ class Dp3(ChunkPolicy):
         self._counters["ema"] += 1
         return {"loss": loss.detach()}
 
+    def _draw_timesteps(self, windows: int, generator: torch.Generator) -> Tensor:
+        """Timesteps ``[K * B]``, each uniform on 0..99; the K of one window are evenly spread, for less variance."""
+        draws = self.config.noise_draws
+        first = torch.randint(TRAIN_STEPS, (windows,), generator=generator, device=self.device)
+        spread = torch.arange(draws, device=self.device) * TRAIN_STEPS // draws
+        return ((first + spread[:, None]) % TRAIN_STEPS).flatten()
+
     def _encode(self, frames: Tensor, generator: torch.Generator) -> Tensor:
         """Features ``[M, D]`` of frames ``[M]``, with a graph."""
         encoder, draws = self._net.encoder, self.config.search_points
+        states = self._states[frames]
+        if self.config.state_noise:
+            states = states + self.config.state_noise * self._randn_like(states, generator)
         if draws is None or self.device.type != "cpu":
-            return encoder(self._clouds[frames], self._states[frames])
+            return encoder(self._clouds[frames], states)
         extra = torch.randint(self._clouds.shape[1], (len(frames), draws), generator=generator)
         clouds = encoder.points.encode_frames(self._clouds, frames, self._winners.table, extra)
-        return torch.cat([clouds, encoder.state(self._states[frames])], dim=1)
+        return torch.cat([clouds, encoder.state(states)], dim=1)
 
     def state(self) -> dict[str, Tensor]:
         """EMA weights and normaliser; under ``raw.`` the weights without EMA, for students that start from these."""

@@ -30,6 +30,7 @@ HORIZON, N_OBS_STEPS, N_ACTION_STEPS = 4, 2, 4  # of the published H = 4 configu
 class NetSizes:
     """Sizes of encoder and U-Net; a student has those of its teacher."""
 
+    octaves: int  # of the sinusoids beside the coordinates of a point; 0 for none, as published
     point_widths: tuple[int, ...]  # hidden widths of the MLP shared over points
     feature_dim: int  # of cloud and of state, each, in one frame
     state_hidden: int  # hidden width of the state MLP
@@ -39,9 +40,9 @@ class NetSizes:
 
 
 SIZES: dict[str, NetSizes] = {
-    "smoke": NetSizes((16, 32), 16, 32, (16, 32, 64), 1, 32),
-    "lite": NetSizes((32, 64, 128), 64, 64, (64, 128, 256), 1, 64),
-    "paper": NetSizes((64, 128, 256), 64, 64, (512, 1024, 2048), 2, 128),
+    "smoke": NetSizes(2, (16, 32), 16, 32, (16, 32, 64), 1, 32),
+    "lite": NetSizes(0, (64, 64, 128), 64, 64, (32, 64, 128), 1, 64),
+    "paper": NetSizes(0, (64, 128, 256), 64, 64, (512, 1024, 2048), 2, 128),
 }
 
 
@@ -51,7 +52,9 @@ class Networks(nn.Module):
     def __init__(self, task: TaskSpec, sizes: NetSizes) -> None:
         super().__init__()
         self.normalizer = Normalizer(task.agent_pos_dim, task.action_dim)
-        self.encoder = ObservationEncoder(task.agent_pos_dim, sizes.point_widths, sizes.feature_dim, sizes.state_hidden)
+        self.encoder = ObservationEncoder(
+            task.agent_pos_dim, sizes.point_widths, sizes.feature_dim, sizes.state_hidden, sizes.octaves
+        )
         condition = N_OBS_STEPS * self.encoder.out_dim
         self.unet = ConditionalUnet1d(
             task.action_dim, condition, HORIZON, sizes.down_dims, sizes.n_blocks, sizes.time_dim

@@ -6,6 +6,7 @@ projection; widths 64-128-256-64 there.
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import torch
@@ -26,11 +27,14 @@ class PointEncoder(nn.Module):
     Args:
         widths: of the hidden layers.
         out_dim: size of the feature.
+        octaves: sines and cosines of pi 2^k x, k = 0..octaves - 1, are put beside the coordinates: LayerNorm keeps the
+            features of a fresh MLP smooth over the whole workspace, so that small objects never give a maximum.
     """
 
-    def __init__(self, widths: tuple[int, ...], out_dim: int) -> None:
+    def __init__(self, widths: tuple[int, ...], out_dim: int, octaves: int = 0) -> None:
         super().__init__()
-        dims = (3, *widths)
+        self.octaves = octaves
+        dims = (3 * (1 + 2 * octaves), *widths)
         self.linears = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(dims))
         self.norms = nn.ModuleList(nn.LayerNorm(width) for width in widths)
         self.project = nn.Linear(widths[-1], out_dim)
@@ -47,7 +51,15 @@ class PointEncoder(nn.Module):
             pooled = self._hidden(points.reshape(-1, 3)).view(*points.shape[:2], -1).amax(dim=1)
         return self.project_norm(self.project(pooled))
 
+    def _embed(self, points: Tensor) -> Tensor:
+        if not self.octaves:
+            return points
+        scales = math.pi * 2.0 ** torch.arange(self.octaves, device=points.device, dtype=points.dtype)
+        angles = (points[..., None, :] * scales[:, None]).flatten(-2)
+        return torch.cat([points, angles.sin(), angles.cos()], dim=-1)
+
     def _shared_mlp(self, points: Tensor) -> Tensor:
+        points = self._embed(points)
         for linear, norm in zip(self.linears, self.norms, strict=True):
             points = functional.relu(norm(linear(points)))
         return points
@@ -60,7 +72,7 @@ class PointEncoder(nn.Module):
         norms = [(norm.weight.detach().numpy(), norm.bias.detach().numpy()) for norm in self.norms]
         buffers = [torch.empty(min(_CHUNK_ROWS, len(rows)), linear.out_features) for linear in self.linears[:-1]]
         for first in range(0, len(rows), _CHUNK_ROWS):
-            h = rows[first : first + _CHUNK_ROWS]
+            h = self._embed(rows[first : first + _CHUNK_ROWS])
             targets = [buffer[: len(h)] for buffer in buffers] + [out[first : first + len(h)]]
             for linear, weight, norm, target in zip(self.linears, weights, norms, targets, strict=True):
                 h = torch.addmm(linear.bias, h, weight, out=target)
@@ -97,9 +109,11 @@ class PointEncoder(nn.Module):
 class ObservationEncoder(nn.Module):
     """Cloud and state of one frame -> a feature each, concatenated (64 + 64 in the published sizes)."""
 
-    def __init__(self, agent_pos_dim: int, point_widths: tuple[int, ...], feature_dim: int, state_hidden: int) -> None:
+    def __init__(
+        self, agent_pos_dim: int, point_widths: tuple[int, ...], feature_dim: int, state_hidden: int, octaves: int = 0
+    ) -> None:
         super().__init__()
-        self.points = PointEncoder(point_widths, feature_dim)
+        self.points = PointEncoder(point_widths, feature_dim, octaves)
         self.state = nn.Sequential(
             nn.Linear(agent_pos_dim, state_hidden), nn.ReLU(), nn.Linear(state_hidden, feature_dim)
         )
