@@ -39,10 +39,7 @@ def main(argv: Sequence[str] | None = None) -> list[Row]:
     steps = _steps(task.spec, demonstrations(task, args.demos), args.profile, args.batch, args.draws)
     task.close()
 
-    def several(step: Callable[[], object]) -> Callable[[], None]:
-        return lambda: [step() for _ in range(args.steps)] and None
-
-    sides = {name: timed(several(step), per=args.steps) for name, step in steps.items()}
+    sides = {name: timed(_repeat(step, args.steps), per=args.steps) for name, step in steps.items()}
     times = interleave(sides, args.blocks, args.calls)
     median = {name: 1e3 * float(np.median(seconds)) for name, seconds in times.items()}
     rows = [
@@ -91,6 +88,14 @@ def _stepper(
     source: Iterator[Batch] = batches(demos, spec, np.random.SeedSequence(1))
     generator = _generator()
     return lambda: fit_step(next(source), generator)
+
+
+def _repeat(work: Callable[[], object], times: int) -> Callable[[], None]:
+    def run() -> None:
+        for _ in range(times):
+            work()
+
+    return run
 
 
 def _generator() -> torch.Generator:
