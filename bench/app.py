@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 import shlex
 import sys
 import time
@@ -14,18 +15,18 @@ from pathlib import Path
 import psutil
 from rich.console import Console
 
-from bench.artifacts import Cache
+from bench.artifacts import Cache, write_atomically
 from bench.costs import Costs
 from bench.executor import Executor, InProcessExecutor, RayExecutor
 from bench.hardware import fingerprint
 from bench.interfaces import UserError
 from bench.latency_stage import LatencyJob, latency_jobs, missing_jobs, run_job
-from bench.plan import Kind, Unit, make_plan
+from bench.plan import Kind, Unit, make_plan, plan_key
 from bench.progress import STAGES, display, duration
 from bench.provenance import git_state
-from bench.run import Driver, State, find_missing, put_in_order
+from bench.run import Driver, ReadRows, State, find_missing, put_in_order, repair
 from bench.spec import RunSpec
-from bench.store import RunFolder, load_run, read_manifest
+from bench.store import MANIFEST, RunFolder, load_run, read_manifest, read_rows
 from bench.worker import versions
 
 OK, INTERRUPTED, CELLS_IN_ERROR = 0, 130, 3
@@ -33,7 +34,7 @@ OK, INTERRUPTED, CELLS_IN_ERROR = 0, 130, 3
 
 @dataclass(frozen=True)
 class Settings:
-    """Where and how a run is done; nothing here changes a record."""
+    """Where and how a run is done; of these, only the device is part of the content keys."""
 
     out: Path
     cache: Path
@@ -46,29 +47,65 @@ class Settings:
 
 def run(spec: RunSpec, settings: Settings, console: Console) -> int:
     """Do a run, or what is missing of it; returns the exit code."""
-    started = time.monotonic()
-    units = make_plan(spec)
+    units = make_plan(spec, settings.device)
     cache, costs = Cache(settings.cache), Costs(settings.cache / "costs.json")
-    jobs = latency_jobs(units, settings.device)
     if settings.dry_run:
-        _print_plan(units, [u for u in units if u.key not in cache], costs, spec, settings, console)
+        plan = _survey(units, lambda name: read_rows(settings.out / f"{name}.jsonl"), cache, settings)
+        _print_plan(plan, costs, spec, settings, console)
         return OK
-    with RunFolder(settings.out, spec) as folder:
-        open_jobs = missing_jobs(jobs, folder)
-        state = find_missing(units, folder, cache, also=[k for j in open_jobs for k in j.checkpoints])
-        _print_plan(units, state.todo, costs, spec, settings, console)
-        _write_manifest(folder, settings, 0.0)
+    _check_writable(settings.cache, settings.reports)
+    with RunFolder(settings.out, spec, plan_key(units)) as folder:
+        plan = _survey(units, folder.rows, cache, settings)
+        _print_plan(plan, costs, spec, settings, console)
+        started = time.monotonic()
+        if plan.has_work:
+            _write_manifest(folder, settings, 0.0)
         try:
-            if state.todo:
-                _drive(state, folder, cache, costs, settings, console)
-            put_in_order(units, folder)
-            _measure_latency(open_jobs, folder, cache, console)
+            _do(plan, folder, cache, costs, settings, console)
         except KeyboardInterrupt:
-            console.print(f"\nstopped; nothing is lost, the same command goes on from here ({settings.out})")
+            console.print(
+                f"\nstopped; nothing is lost, the same command goes on from here: {settings.out}", markup=False
+            )
             return INTERRUPTED
         finally:
-            _write_manifest(folder, settings, time.monotonic() - started)
+            if plan.has_work:
+                _write_manifest(folder, settings, time.monotonic() - started)
     return _report(settings, console)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that is left to do."""
+
+    state: State
+    jobs: list[LatencyJob]
+
+    @property
+    def has_work(self) -> bool:
+        """Whether anything will be measured."""
+        return bool(self.state.todo or self.jobs)
+
+
+def _survey(units: Sequence[Unit], rows: ReadRows, cache: Cache, settings: Settings) -> Plan:
+    jobs = missing_jobs(latency_jobs(units, settings.device), rows)
+    return Plan(find_missing(units, rows, cache, also=[k for j in jobs for k in j.checkpoints]), jobs)
+
+
+def _do(
+    plan: Plan, folder: RunFolder, cache: Cache, costs: Costs, settings: Settings, console: Console
+) -> None:  # fmt: skip
+    state = plan.state
+    repair(state, folder, cache)
+    if state.todo:
+        executor = _executor(settings, len(state.todo))
+        try:
+            Driver(state, folder, cache, costs, executor, display(console)).run()
+        finally:
+            executor.close()
+    put_in_order(state.units, folder)
+    failed = {u.key for u in state.todo if u.kind is Kind.TRAIN and u.key not in cache}
+    jobs = latency_jobs(state.units, settings.device, failed)
+    _measure_latency(missing_jobs(jobs, folder.rows), folder, cache, console)
 
 
 def _executor(settings: Settings, open_units: int) -> Executor:
@@ -84,22 +121,21 @@ def _cores() -> int:
     return psutil.cpu_count(logical=False) or 1
 
 
-def _drive(
-    state: State, folder: RunFolder, cache: Cache, costs: Costs, settings: Settings, console: Console
-) -> None:  # fmt: skip
-    executor = _executor(settings, len(state.todo))
-    try:
-        Driver(state, folder, cache, costs, executor, display(console)).run()
-    finally:
-        executor.close()
+def _check_writable(*folders: Path) -> None:
+    """Refuse folders that cannot be written before hours of work, not after."""
+    for folder in folders:
+        probe = folder / f".probe-{os.getpid()}"
+        write_atomically(probe, b"")
+        probe.unlink()
 
 
 def _measure_latency(jobs: Sequence[LatencyJob], folder: RunFolder, cache: Cache, console: Console) -> None:
     """After the rollouts, alone on the machine: timings made beside other work are worth nothing."""
     for job in jobs:
-        if any(key not in cache for key in job.checkpoints):
-            continue  # its training failed, which is recorded
         task = job.units[0].task.id
+        if any(key not in cache for key in job.checkpoints):
+            console.print(f"latency on {task}: not measured, as a training failed", markup=False)
+            continue
         console.print(f"latency of {', '.join(map(str, job.variants))} on {task} ...", highlight=False)
         start = time.monotonic()
         try:
@@ -111,7 +147,7 @@ def _measure_latency(jobs: Sequence[LatencyJob], folder: RunFolder, cache: Cache
                 "traceback": str(error),
             }  # fmt: skip
             folder.append("errors", [failure])
-            console.print(f"[red]latency on {task}: {failure['error']}[/red]")
+            console.print(f"latency on {task}: error: {failure['error']}", markup=False, style="red")
             continue
         keys = {row["key"] for row in rows}
         folder.keep("latency", lambda row, keys=keys: row["key"] not in keys)  # type: ignore[misc]
@@ -120,8 +156,9 @@ def _measure_latency(jobs: Sequence[LatencyJob], folder: RunFolder, cache: Cache
 
 
 def _write_manifest(folder: RunFolder, settings: Settings, seconds: float) -> None:
-    path = folder.path / "manifest.json"
-    before = read_manifest(folder.path).get("wall_seconds", 0.0) if path.exists() else 0.0
+    """Describe this start; a start that measures nothing leaves the description of the one that did."""
+    path = folder.path / MANIFEST
+    before = read_manifest(folder.path)["wall_seconds"] if path.exists() else 0.0
     folder.write_manifest({
         "command": shlex.join(["bench", *sys.argv[1:]]),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -133,40 +170,48 @@ def _write_manifest(folder: RunFolder, settings: Settings, seconds: float) -> No
     })  # fmt: skip
 
 
-def _print_plan(
-    units: Sequence[Unit], todo: Sequence[Unit], costs: Costs, spec: RunSpec, settings: Settings, console: Console
-) -> None:  # fmt: skip
-    cells = [u for u in units if u.kind is Kind.EVALUATE]
-    open_keys = {u.key for u in todo}
-    done = sum(u.key not in open_keys for u in cells)
+def _print_plan(plan: Plan, costs: Costs, spec: RunSpec, settings: Settings, console: Console) -> None:
+    cells = [u for u in plan.state.units if u.kind is Kind.EVALUATE]
+    done = sum(u.key in plan.state.recorded for u in cells)
+    counted = [(len(spec.methods), "method"), (len(spec.tasks), "task"), (len(spec.seeds), "seed")]
+    sizes = " x ".join(f"{count} {word}{'s' * (count != 1)}" for count, word in counted)
     console.print(
-        f"[bold]{len(cells)} cells[/bold]: {len(spec.methods)} methods ({', '.join(spec.methods)}) x "
-        f"{len(spec.tasks)} tasks x {len(spec.seeds)} seeds, {spec.episodes} episodes each, profile {spec.profile}; "
-        f"{done} done already",
-        highlight=False,
-    )
-    counts = Counter(u.kind for u in todo)
-    if todo:
-        slots = max(1, min(settings.workers if settings.workers is not None else _cores(), len(todo)))
-        seconds = sum(costs.estimate(u) for u in todo) / slots
-        parts = ", ".join(f"{counts[kind]} {name}" for kind, name in STAGES.items() if counts[kind])
-        console.print(f"to do: {parts}; about {duration(seconds)} with {slots} workers", highlight=False)
-    console.print(f"records: {settings.out}   artefacts: {settings.cache}", highlight=False, soft_wrap=True)
+        f"{len(cells)} cells: {sizes} ({', '.join(spec.methods)}), {spec.episodes} episodes each, "
+        f"profile {spec.profile}; {done} done already",
+        highlight=False, markup=False, soft_wrap=True,
+    )  # fmt: skip
+    if plan.has_work:
+        todo = plan.state.todo
+        counts = Counter(u.kind for u in todo)
+        slots = 1 if settings.workers == 0 else max(1, min(settings.workers or _cores(), len(todo)))
+        seconds = sum(costs.estimate(u) for u in todo) / slots + sum(job.seconds() for job in plan.jobs)
+        parts = [f"{counts[kind]} {name}" for kind, name in STAGES.items() if counts[kind]]
+        parts += [f"{len(plan.jobs)} latency"] * bool(plan.jobs)
+        workers = "the cluster's CPUs" if settings.ray_address else f"{slots} worker{'s' * (slots != 1)}"
+        about = "" if settings.ray_address else f"; about {duration(seconds)}"
+        console.print(f"to do: {', '.join(parts)}{about} with {workers}", highlight=False)
+    places = f"records: {settings.out}   artefacts: {settings.cache}"
+    console.print(places, highlight=False, markup=False, soft_wrap=True)
 
 
 def _report(settings: Settings, console: Console) -> int:
     from bench.report import summary_table, write_report
 
     run_data = load_run(settings.out)
-    files = write_report(run_data, settings.reports / settings.out.name)
+    files = write_report(run_data, settings.reports / settings.out.resolve().name)
     console.print(summary_table(run_data).to_rich())
-    if len(run_data.errors):
-        failed = run_data.episodes["error"].notna().sum() if len(run_data.episodes) else 0
-        console.print(f"[red]{len(run_data.errors)} errors recorded ({settings.out / 'errors.jsonl'})[/red]; ", end="")
-        console.print(f"{failed} episodes count as failures; the same command tries them again")
-    console.print(f"report: {files[0]}", highlight=False, soft_wrap=True)
-    cells_in_error = len(run_data.episodes) and run_data.episodes["checkpoint"].isna().any()
-    return CELLS_IN_ERROR if cells_in_error else OK
+    episodes = run_data.episodes
+    failed = episodes[episodes["checkpoint"].isna()] if len(episodes) else episodes
+    cells = failed[["task", "variant", "training_seed"]].drop_duplicates()
+    untimed = set(episodes["suite"]) - set(run_data.latency["suite"])
+    if len(cells):
+        console.print(
+            f"{len(cells)} cells in error, their {len(failed)} episodes count as failures: "
+            f"{settings.out / 'errors.jsonl'} says why; the same command tries them again",
+            style="red", highlight=False, markup=False, soft_wrap=True,
+        )  # fmt: skip
+    console.print(f"report: {files[0]}", highlight=False, markup=False, soft_wrap=True)
+    return CELLS_IN_ERROR if len(cells) or untimed else OK
 
 
 def newest_run(results: Path) -> Path:

@@ -61,6 +61,8 @@ class Cache:
             side = json.loads(self._side(key).read_text(encoding="utf-8"))
             artifact = Artifact(path.read_bytes(), side["info"])
             intact = side["schema"] == SCHEMA and side["sha256"] == artifact.sha256
+            if side["info_sha256"] != _info_hash(side["info"]):
+                raise ValueError("its contents are not those that were written")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"{self._side(key)}: unreadable ({error}); delete it to have it made again") from None
         if not intact:
@@ -70,7 +72,10 @@ class Cache:
     def save(self, key: str, artifact: Artifact) -> None:
         """Write an artefact; the side file comes last and makes it valid."""
         write_atomically(self.path(key), artifact.data)
-        side = {"schema": SCHEMA, "key": key, "sha256": artifact.sha256, "info": dict(artifact.info)}
+        info = dict(artifact.info)
+        side = {
+            "schema": SCHEMA, "key": key, "sha256": artifact.sha256, "info": info, "info_sha256": _info_hash(info),
+        }  # fmt: skip
         write_atomically(self._side(key), json.dumps(side, indent=1, sort_keys=True).encode())
         self.snapshot_path(key).unlink(missing_ok=True)
 
@@ -95,19 +100,44 @@ class Cache:
         return self.folder / f"{key}.json"
 
 
+class StorageError(UserError):
+    """A file cannot be written: no space, no permission, not a folder."""
+
+
 def write_atomically(path: Path, data: bytes) -> None:
-    """Replace ``path`` by ``data`` so that a crash leaves the old file or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    """Replace ``path`` by ``data`` so that a crash leaves the old file or the new one, never a part.
+
+    Raises:
+        StorageError: It could not be written; the old file is still there.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be written ({error.strerror}); choose another folder") from None
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        os.chmod(name, 0o666 & ~_umask())  # a temporary file is private, a result is not
         os.replace(name, path)
+    except OSError as error:
+        Path(name).unlink(missing_ok=True)
+        raise StorageError(f"{path}: cannot be written ({error.strerror}); nothing recorded is lost") from None
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _info_hash(info: object) -> str:
+    return hashlib.sha256(json.dumps(info, sort_keys=True).encode()).hexdigest()
 
 
 def pack_tensors(tensors: Mapping[str, torch.Tensor]) -> bytes:
@@ -142,6 +172,7 @@ def unpack_demos(data: bytes) -> DemoSet:
         raise UserError(f"demo set: array '{min(missing)}' is missing")
     demos = DemoSet(**{name: arrays[name] for name in DemoSet.__dataclass_fields__})
     lengths = {len(demos.point_cloud), len(demos.agent_pos), len(demos.action), int(demos.episode_ends[-1])}
-    if len(lengths) != 1 or (np.diff(demos.episode_ends, prepend=0) <= 0).any():
+    known = len(demos.solved) in (0, len(demos.episode_ends))
+    if not known or len(lengths) != 1 or (np.diff(demos.episode_ends, prepend=0) <= 0).any():
         raise UserError(f"demo set: lengths do not agree ({sorted(lengths)})")
     return demos

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from bench import registry
 from bench.interfaces import UserError
+from bench.plan import make_plan, plan_key
 from bench.spec import PROFILES, RunSpec, make_spec
 
 app = typer.Typer(
@@ -85,12 +86,18 @@ def run(
     """
     from bench import app as application
 
+    if ray_address and workers == 0:
+        raise UserError("--workers 0 works in this process, --ray-address on a cluster: give one of them")
     spec = make_spec(_items(methods), _items(tasks), _numbers(seeds), profile, episodes)
-    folder = out or RESULTS / _run_name(spec, tasks)
+    console, torch_device = _console(), _device(device)
+    if "all" in _items(tasks):
+        for suite, reason in _missing_suites().items():
+            console.print(f"left out of 'all': {suite} ({reason})", style="yellow", highlight=False, soft_wrap=True)
+    folder = out or RESULTS / _run_name(spec, tasks, torch_device)
     settings = application.Settings(
-        folder, cache or folder.parent / "cache", reports, workers, ray_address, _device(device), dry_run
+        folder, cache or folder.parent / "cache", reports, workers, ray_address, torch_device, dry_run
     )
-    raise typer.Exit(application.run(spec, settings, _console()))
+    raise typer.Exit(application.run(spec, settings, console))
 
 
 @app.command()
@@ -145,10 +152,25 @@ def doctor() -> None:
 def main() -> None:
     """Entry point of the script ``bench``."""
     try:
-        app()
+        sys.exit(app(standalone_mode=False) or 0)
     except UserError as error:
-        Console(stderr=True).print(f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
-        sys.exit(2)
+        _complain(str(error))
+    except typer.Abort:
+        sys.exit(130)
+    except Exception as error:
+        # A fault in the arguments, found by the parser: its class is not public, its one-line message is.
+        message = getattr(error, "format_message", None)
+        if message is None:
+            raise
+        if not sys.argv[1:]:  # the help has been printed
+            sys.exit(2)
+        _complain(f"{message().rstrip('.')}; see --help")
+
+
+def _complain(message: str) -> None:
+    line = " ".join(message.split())
+    Console(stderr=True).print(f"error: {line}", style="red", highlight=False, markup=False, soft_wrap=True)
+    sys.exit(2)
 
 
 def _items(text: str) -> list[str]:
@@ -170,10 +192,10 @@ def _device(device: Device) -> str:
     return "cuda" if device is not Device.cpu and torch.cuda.is_available() else "cpu"
 
 
-def _run_name(spec: RunSpec, tasks: str) -> str:
-    """A folder name that people recognise and that no other spec has."""
+def _run_name(spec: RunSpec, tasks: str, device: str) -> str:
+    """A folder name that people recognise and that no other plan has."""
     words = "".join(c if c.isalnum() else "-" for c in tasks).strip("-")
-    return f"{words[:40]}-{spec.profile}-{spec.key[:8]}"
+    return f"{words[:40]}-{spec.profile}-{plan_key(make_plan(spec, device))[:8]}"
 
 
 def _console() -> Console:

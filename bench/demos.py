@@ -27,7 +27,7 @@ def collect_demos(
     Raises:
         RuntimeError: The expert failed in more than nine of ten episodes.
     """
-    episodes: list[tuple[np.ndarray, ...]] = []
+    episodes: list[tuple[np.ndarray, np.ndarray, np.ndarray, int]] = []
     seeds: list[int] = []
     for index in range(MAX_TRIES * count):
         if len(episodes) == count:
@@ -41,28 +41,32 @@ def collect_demos(
         raise RuntimeError(
             f"the expert of {task.spec.id} made {len(episodes)} of {count} demos in {index + 1} episodes"
         )
-    clouds, states, actions = (np.concatenate(column) for column in zip(*episodes, strict=True))
+    *columns, first_successes = zip(*episodes, strict=True)
+    clouds, states, actions = (np.concatenate(column) for column in columns)
     ends = np.cumsum([len(e[2]) for e in episodes], dtype=np.int64)
-    return DemoSet(clouds, states, actions, ends), seeds
+    starts = np.concatenate([[0], ends[:-1]])
+    return DemoSet(clouds, states, actions, ends, starts + np.array(first_successes, np.int64)), seeds
 
 
-def _expert_episode(task: Task, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Clouds ``[T, N, 3]``, states ``[T, P]``, actions ``[T, A]`` of one episode, or None if it is not accepted.
+def _expert_episode(task: Task, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, int] | None:
+    """Clouds ``[T, N, 3]``, states ``[T, P]``, actions ``[T, A]`` of one episode and the step that solved it, from 0.
+
+    None if it is not accepted.
 
     The actions are found first and the clouds rendered in a replay, so that a rejected episode costs no rendering.
     """
     task.reset(seed)
     expert = task.expert()
     actions: list[np.ndarray] = []
-    successes = 0
-    for _ in range(task.spec.max_steps):
+    successes: list[int] = []
+    for step in range(task.spec.max_steps):
         action = np.clip(expert.act(), -1.0, 1.0).astype(np.float32)
         outcome = task.step(action)
         actions.append(action)
-        successes += outcome.success
+        successes += [step] * outcome.success
         if outcome.done:
             break
-    if successes < task.spec.min_success_steps:
+    if len(successes) < task.spec.min_success_steps:
         return None
     clouds, states = [], []
     task.reset(seed)
@@ -71,4 +75,4 @@ def _expert_episode(task: Task, seed: int) -> tuple[np.ndarray, np.ndarray, np.n
         clouds.append(observation.point_cloud)
         states.append(observation.agent_pos)
         task.step(action)
-    return np.stack(clouds), np.stack(states), np.stack(actions)
+    return np.stack(clouds), np.stack(states), np.stack(actions), successes[0]

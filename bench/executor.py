@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import importlib
 import os
+import socket
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from bench.artifacts import Artifact
+from bench.artifacts import Artifact, StorageError
 from bench.interfaces import UserError
 from bench.plan import Unit
 from bench.worker import Result, Worker
@@ -81,6 +82,8 @@ class InProcessExecutor:
         (unit, inputs, snapshot), self._pending = self._pending, None
         try:
             result = self._worker.run(unit, inputs, snapshot, lambda f, s: on_event(Progress(unit.key, f, s)))
+        except StorageError:  # a snapshot could not be kept: no fault of the method
+            raise
         except Exception as error:
             on_event(_failed(unit.key, error))
         else:
@@ -101,20 +104,34 @@ class RayExecutor:
         ray: Any = importlib.import_module("ray")
         self._ray = ray
         local = {} if address else {"num_cpus": workers, "include_dashboard": False}
+        if address:
+            _check_reachable(address)
         try:
-            ray.init(address=address, log_to_driver=False, logging_level="ERROR", **local)
+            # "local", as None would join whatever cluster the environment names.
+            ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **local)
         except (ConnectionError, ValueError, RuntimeError) as error:
             where = f"the Ray cluster at '{address}'" if address else "a local Ray instance"
             raise UserError(
                 f"cannot start {where}: {str(error).splitlines()[0]} (--workers 0 runs without Ray)"
             ) from None
-        self.slots = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
-        resources = {"num_cpus": 1, "num_gpus": 1 if device.startswith("cuda") else 0}
+        resources = {"num_cpus": 1, "num_gpus": 1 if device == "cuda" else 0}
+        self.slots = self._count_slots(workers, resources["num_gpus"])
         self._mailbox = ray.remote(num_cpus=0)(_Mailbox).remote()
         actor = ray.remote(max_restarts=0, **resources)(_RayWorker)
         self._make_actor: Callable[[], Any] = lambda: actor.remote(device, self._mailbox)
         self._actors = [self._make_actor() for _ in range(self.slots)]
         self._running: dict[Any, tuple[int, str]] = {}  # object reference -> slot, unit key
+
+    def _count_slots(self, workers: int | None, gpus_each: int) -> int:
+        """No more actors than can be placed: one that waits for a core or a GPU would hold its unit for ever."""
+        there = self._ray.cluster_resources()
+        room = int(there.get("CPU", 0))
+        if gpus_each:
+            room = min(room, int(there.get("GPU", 0)))
+        if not room:
+            self._ray.shutdown()
+            raise UserError(f"Ray offers no {'GPU' if gpus_each else 'CPU'} to work on; see 'bench doctor'")
+        return min(workers or room, room)
 
     def start(self, slot: int, unit: Unit, inputs: Mapping[str, Artifact], snapshot: bytes | None) -> None:
         """Send the unit to the slot's actor."""
@@ -173,6 +190,17 @@ class _RayWorker:
             return Done(unit.key, self._worker.run(unit, inputs, snapshot, report))
         except Exception as error:
             return _failed(unit.key, error)
+
+
+def _check_reachable(address: str, seconds: float = 10.0) -> None:
+    """Refuse an address where nobody listens at once; Ray itself tries for minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not (colon and port.isdigit()):
+        return  # "auto" and names that Ray itself resolves
+    try:
+        socket.create_connection((host, int(port)), timeout=seconds).close()
+    except OSError as error:
+        raise UserError(f"--ray-address {address}: nobody answers there ({error})") from None
 
 
 def _failed(key: str, error: Exception) -> Failed:

@@ -118,6 +118,8 @@ class DemoSet:
     agent_pos: np.ndarray  # [T, P] float32
     action: np.ndarray  # [T, A] float32, as executed (clipped)
     episode_ends: np.ndarray  # [E] int64, one past the last frame of each episode
+    solved: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    """[E] int64, the first frame of each episode after whose action success was seen; empty where it is not known."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Latency as the last stage of a run: one task per suite, every variant of the run, in a fresh process.
 
-The network of a method is the same for all tasks of a suite, so one task (the first of the run) stands for its suite.
+The network of a method is the same for all tasks of a suite, so one task stands for its suite: the first of the run
+whose trainings did not fail.
 Everything is compared with the teacher at its default options, which is timed in the same process whether the run
 evaluates it or not.
 """
@@ -12,7 +13,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,6 @@ from typing import Any
 from bench.artifacts import Cache
 from bench.plan import Kind, Unit, lineage
 from bench.spec import Variant, content_key
-from bench.store import RunFolder
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 
@@ -44,14 +44,24 @@ class LatencyJob:
             "protocol": [budget.latency_blocks, budget.latency_calls, budget.latency_warmup_s],
         })  # fmt: skip
 
+    def seconds(self) -> float:
+        """Expected duration: starting the process and recording inputs, then warm-up and calls of a few ms each."""
+        budget = self.units[0].profile
+        calls = budget.latency_blocks * budget.latency_calls
+        return 8 + len(self.units) * (budget.latency_warmup_s + calls * 0.015)
 
-def latency_jobs(units: Sequence[Unit], device: str) -> list[LatencyJob]:
-    """One job per suite: the first task of the suite in the plan, the first training seed."""
+
+def latency_jobs(units: Sequence[Unit], device: str, failed: Collection[str] = ()) -> list[LatencyJob]:
+    """One job per suite: the first task and training seed in the plan without a failed checkpoint."""
     jobs = []
-    evaluations = [u for u in units if u.kind is Kind.EVALUATE]
-    for suite in dict.fromkeys(u.task.suite for u in evaluations):
-        first = next(u for u in evaluations if u.task.suite == suite)
-        cell = [u for u in evaluations if (u.task.id, u.training_seed) == (first.task.id, first.training_seed)]
+    cells: dict[tuple[str, str, int], list[Unit]] = {}
+    for unit in units:
+        if unit.kind is Kind.EVALUATE:
+            cells.setdefault((unit.task.suite, unit.task.id, unit.training_seed), []).append(unit)
+    for suite in dict.fromkeys(suite for suite, _, _ in cells):
+        candidates = [cell for (of, _, _), cell in cells.items() if of == suite]
+        whole = [cell for cell in candidates if not any(u.checkpoint in failed for u in cell)]
+        cell = (whole or candidates)[0]
         timed = {(u.variant, u.checkpoint): u for u in cell}
         chains = [lineage(units, u) for u in cell]
         root = next((c for c in chains if len(c) > 1), chains[0])[0]  # the teacher, where there is a student
@@ -64,9 +74,11 @@ def latency_jobs(units: Sequence[Unit], device: str) -> list[LatencyJob]:
     return jobs
 
 
-def missing_jobs(jobs: Sequence[LatencyJob], folder: RunFolder) -> list[LatencyJob]:
+def missing_jobs(
+    jobs: Sequence[LatencyJob], rows: Callable[[str], list[dict[str, Any]]]
+) -> list[LatencyJob]:  # fmt: skip
     """The jobs of which rows are missing."""
-    have = {row["key"] for row in folder.rows("latency")}
+    have = {row["key"] for row in rows("latency")}
     return [job for job in jobs if any(job.row_key(i) not in have for i in range(len(job.units)))]
 
 

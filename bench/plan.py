@@ -50,10 +50,10 @@ class Unit:
     @property
     def cost_class(self) -> str:
         """Units of one class take about the same time."""
-        return ":".join((self.kind, str(self.variant or ""), self.task.suite, self.profile.name))
+        return ":".join((self.kind, str(self.variant or ""), self.task.suite, self.profile.name, str(self.episodes)))
 
 
-def make_plan(spec: RunSpec) -> list[Unit]:
+def make_plan(spec: RunSpec, device: str = "cpu") -> list[Unit]:
     """All units of a run, parents before children, in canonical order (task, then training seed, then method)."""
     specs = registry.tasks().specs()
     budget = profile(spec.profile)
@@ -64,11 +64,16 @@ def make_plan(spec: RunSpec) -> list[Unit]:
         for seed in spec.seeds:
             for text in spec.methods:
                 variant = Variant.parse(text)
-                trained = _train_units(Variant(variant.method), demos, seed)
+                trained = _train_units(Variant(variant.method), demos, seed, device)
                 units |= {u.key: u for u in trained}
                 evaluation = _evaluate_unit(variant, trained[-1], spec.episodes)
                 units[evaluation.key] = evaluation
     return list(units.values())
+
+
+def plan_key(units: Iterable[Unit]) -> str:
+    """Content key of a plan: it changes with the spec, and with the code and versions that would do the work."""
+    return content_key({"units": [u.key for u in units]})
 
 
 def lineage(units: Iterable[Unit], unit: Unit) -> list[Unit]:
@@ -89,14 +94,14 @@ def _demos_unit(task: TaskSpec, budget: Profile, base_seed: int) -> Unit:
     return Unit(Kind.DEMOS, key, task, budget, base_seed)
 
 
-def _train_units(variant: Variant, demos: Unit, seed: int) -> list[Unit]:
+def _train_units(variant: Variant, demos: Unit, seed: int, device: str) -> list[Unit]:
     """The training unit of a method, after those of its teachers."""
     method, code = registry.describe(variant.method, demos.task, demos.profile.name, {})
-    parents = _train_units(Variant(method.teacher), demos, seed) if method.teacher else []
+    parents = _train_units(Variant(method.teacher), demos, seed, device) if method.teacher else []
     key = content_key({
         "protocol": PROTOCOL, "kind": "train", "method": training_identity(method), "demos": demos.key,
         "teacher": parents[-1].key if parents else None, "seed": seed, "base_seed": demos.base_seed,
-        "code": code,
+        "code": code, "device": device, "after_success": demos.profile.after_success,
         "curve": [demos.profile.curve_points, demos.profile.selection_episodes],
     })  # fmt: skip
     unit = replace(

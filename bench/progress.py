@@ -101,7 +101,7 @@ class BarDisplay:
         """Count it; errors stay on the screen."""
         self._done[unit.kind] += 1
         if outcome.startswith("error"):
-            self._bars.console.print(f"[red]{unit.label}: {outcome}[/red] ({duration(seconds)})")
+            self._bars.console.print(f"{unit.label}: {outcome} ({duration(seconds)})", style="red", markup=False)
 
     def stop(self) -> None:
         """Remove the bars."""

@@ -129,6 +129,37 @@ class TimingRow(Row):
     seconds: float
 
 
+class ManifestSpec(BaseModel):
+    """The `bench.spec.RunSpec` of a run."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    methods: list[str] = Field(min_length=1)
+    tasks: list[str] = Field(min_length=1)
+    seeds: list[NonNegativeInt] = Field(min_length=1)
+    profile: str
+    episodes: PositiveInt
+    base_seed: NonNegativeInt
+
+
+class Manifest(BaseModel):
+    """What a run was asked for, and the last start that measured something."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+    schema_: Literal["manifest/1"] = Field(alias="schema")
+    key: str
+    plan: str
+    spec: ManifestSpec
+    command: str
+    created: str
+    wall_seconds: float
+    device: str
+    versions: dict[str, str]
+    git: dict[str, Any]
+    hardware: dict[str, Any]
+
+
 FILES: dict[str, type[Row]] = {
     "episodes": EpisodeRow,
     "curves": CurveRow,

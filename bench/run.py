@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from bench.artifacts import Cache
@@ -12,29 +12,33 @@ from bench.executor import Done, Event, Executor, Failed, Progress
 from bench.plan import Kind, Unit
 from bench.progress import Clock, Display
 from bench.store import RunFolder
+from bench.train import curve_steps
 from bench.worker import failed_rows
 
+ReadRows = Callable[[str], list[dict[str, Any]]]
 
-@dataclass
+
+@dataclass(frozen=True)
 class State:
     """What a run's folder and the cache hold, and what is therefore left to do."""
 
     units: Sequence[Unit]  # the whole plan
     todo: list[Unit]  # what is missing, parents before children
-    evaluated: set[str] = field(default_factory=set)  # keys of evaluations whose rows are complete
+    recorded: set[str]  # keys of the evaluations and trainings whose rows are complete
 
 
-def find_missing(units: Sequence[Unit], folder: RunFolder, cache: Cache, also: Iterable[str] = ()) -> State:
-    """Compare a plan with what is there. Rows of broken evaluations are dropped, to be made again.
+def find_missing(units: Sequence[Unit], rows: ReadRows, cache: Cache, also: Iterable[str] = ()) -> State:
+    """Compare a plan with what is there; changes nothing.
 
     Args:
+        units: The plan.
+        rows: Reads the rows of a records file by its name.
+        cache: Artefacts that are there.
         also: Keys of further units whose artefacts are needed, for instance for latency.
     """
     by_key = {u.key: u for u in units}
-    evaluated = _complete_evaluations(by_key, folder)
-    with_curve = {row["key"] for row in folder.rows("curves")}
-    targets = [u.key for u in units if u.kind is Kind.EVALUATE and u.key not in evaluated]
-    targets += [u.key for u in units if u.kind is Kind.TRAIN and u.key not in with_curve]
+    recorded = _complete_keys(by_key, rows)
+    targets = [u.key for u in units if u.kind is not Kind.DEMOS and u.key not in recorded]
     targets += also
     missing: set[str] = set()
     while targets:
@@ -43,27 +47,34 @@ def find_missing(units: Sequence[Unit], folder: RunFolder, cache: Cache, also: I
             continue
         missing.add(key)
         targets += by_key[key].needs
-    state = State(units, [u for u in units if u.key in missing], evaluated)
-    record_cached_curves(state, folder, cache)
-    return state
+    return State(units, [u for u in units if u.key in missing], recorded)
 
 
-def _complete_evaluations(by_key: Mapping[str, Unit], folder: RunFolder) -> set[str]:
-    """Keys of the evaluations of which every episode is recorded, once, from a checkpoint."""
+def _complete_keys(by_key: Mapping[str, Unit], rows: ReadRows) -> set[str]:
+    """Keys of the units whose every row is recorded once: evaluations from a checkpoint, and learning curves."""
     found: dict[str, list[int]] = {}
-    for row in folder.rows("episodes"):
+    for row in rows("episodes"):
         if row["checkpoint"] is not None:
             found.setdefault(row["key"], []).append(row["episode"])
-    complete = {k for k, e in found.items() if k in by_key and sorted(e) == list(range(by_key[k].episodes))}
-    folder.keep("episodes", lambda row: row["key"] in complete)
-    return complete
+    for row in rows("curves"):
+        found.setdefault(row["key"], []).append(row["step"])
+    return {key for key, places in found.items() if key in by_key and sorted(places) == _places(by_key[key])}
 
 
-def record_cached_curves(state: State, folder: RunFolder, cache: Cache) -> None:
-    """Record the learning curves of checkpoints that are in the cache already."""
-    recorded = {row["key"] for row in folder.rows("curves")}
+def _places(unit: Unit) -> list[int]:
+    """What the rows of a unit are numbered by: episodes, or steps of the learning curve."""
+    if unit.kind is Kind.EVALUATE:
+        return list(range(unit.episodes))
+    assert unit.method is not None
+    return curve_steps(unit.method.train_steps, unit.profile.curve_points)
+
+
+def repair(state: State, folder: RunFolder, cache: Cache) -> None:
+    """Drop the rows of incomplete and failed units, to be made again; record the learning curves that the cache has."""
+    for name in ("episodes", "curves"):
+        folder.keep(name, lambda row: row["key"] in state.recorded)
     for unit in state.units:
-        if unit.kind is Kind.TRAIN and unit.key in cache and unit.key not in recorded:
+        if unit.kind is Kind.TRAIN and unit.key in cache and unit.key not in state.recorded:
             folder.append("curves", curve_rows(unit, cache.load(unit.key).info["curve"]))
 
 
@@ -75,6 +86,7 @@ class Driver:
     ) -> None:
         self._folder, self._cache, self._costs = folder, cache, costs
         self._executor, self._display = executor, display
+        self._recorded = state.recorded
         self._pending = {u.key: u for u in state.todo}
         self._running: dict[str, tuple[Unit, float]] = {}
         self._slot_of: dict[str, int] = {}
@@ -123,7 +135,7 @@ class Driver:
             case Done(key, result):
                 if result.artifact:
                     self._cache.save(key, result.artifact)
-                if unit.kind is Kind.TRAIN and result.artifact:
+                if unit.kind is Kind.TRAIN and result.artifact and key not in self._recorded:
                     self._folder.append("curves", curve_rows(unit, result.artifact.info["curve"]))
                 if result.episodes:
                     self._folder.append("episodes", result.episodes)

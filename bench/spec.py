@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from bench import registry
-from bench.interfaces import UserError, unknown
+from bench.interfaces import TaskSpec, UserError, unknown
 
 PROTOCOL = 1
 """Version of the rules by which the harness measures; a change of any of them makes every old key stale."""
@@ -21,6 +21,7 @@ class Profile:
     name: str
     purpose: str
     demos: int  # demonstrations per task, all of them trained on
+    after_success: int | None  # steps after the first success of a demo that are trained on; None: all, as published
     episodes: int  # test episodes per cell, the default of --episodes
     curve_points: int  # evaluations during training, evenly spaced, the last one at the end
     selection_episodes: int  # episodes per point of the learning curve, never test episodes
@@ -34,14 +35,14 @@ PROFILES = {
     p.name: p
     for p in (
         Profile("smoke", "seconds per task, for CI: shows that everything runs, says nothing about quality",
-                demos=2, episodes=2, curve_points=2, selection_episodes=2,
+                demos=2, after_success=20, episodes=2, curve_points=2, selection_episodes=2,
                 latency_blocks=8, latency_calls=10, latency_warmup_s=0.2, snapshot_s=5.0),
         Profile("lite", "minutes per task on one CPU core: small networks, real comparisons (default)",
-                demos=10, episodes=20, curve_points=5, selection_episodes=10,
+                demos=10, after_success=20, episodes=20, curve_points=5, selection_episodes=10,
                 latency_blocks=16, latency_calls=20, latency_warmup_s=3.0, snapshot_s=30.0),
         # 9 demonstrations: the published pipelines make 10 and hold one back for a validation that is never run.
         Profile("paper", "published network sizes and schedules: days per task without a GPU",
-                demos=9, episodes=100, curve_points=15, selection_episodes=20,
+                demos=9, after_success=None, episodes=100, curve_points=15, selection_episodes=20,
                 latency_blocks=20, latency_calls=50, latency_warmup_s=3.0, snapshot_s=600.0),
     )
 }  # fmt: skip
@@ -74,6 +75,8 @@ class Variant:
             key, equals, value = item.partition("=")
             if not (key and equals and value):
                 raise UserError(f"variant '{text}': '{item}' is no option, write key=value as in 'dp3@nfe=1'")
+            if key in options:
+                raise UserError(f"variant '{text}': option '{key}' is given twice")
             options[key] = value
         return cls(method, tuple(sorted(options.items())))
 
@@ -121,10 +124,23 @@ def make_spec(
         raise UserError(f"--episodes must be 1 or more, got {count}")
     task_ids = registry.tasks().select(tasks)
     specs = registry.tasks().specs()
-    variants = list(dict.fromkeys(Variant.parse(m) for m in methods))
-    for variant in variants:  # an unknown name or option shows here, not an hour later
-        registry.describe(variant.method, specs[task_ids[0]], budget.name, dict(variant.options))
-    return RunSpec(tuple(map(str, variants)), tuple(task_ids), tuple(sorted(set(seeds))), budget.name, count, base_seed)
+    in_order = tuple(task_id for task_id in specs if task_id in set(task_ids))
+    variants = _distinct([Variant.parse(m) for m in methods], specs[in_order[0]], budget.name)
+    return RunSpec(variants, in_order, tuple(sorted(set(seeds))), budget.name, count, base_seed)
+
+
+def _distinct(variants: Sequence[Variant], task: TaskSpec, profile_name: str) -> tuple[str, ...]:
+    """The names of the variants, each entry once: ``dp3@nfe=10`` is ``dp3`` where 10 is the default.
+
+    An unknown method or option shows here, not an hour later.
+    """
+    names: dict[tuple[str, str], str] = {}
+    for variant in variants:
+        spec, _ = registry.describe(variant.method, task, profile_name, dict(variant.options))
+        canonical = Variant(variant.method, tuple((k, str(spec.options.get(k, v))) for k, v in variant.options))
+        entry = (variant.method, canonical_json(dict(spec.options)))
+        names[entry] = min(names.get(entry, str(canonical)), str(canonical), key=len)
+    return tuple(names.values())
 
 
 def canonical_json(value: object) -> str:

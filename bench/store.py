@@ -15,11 +15,10 @@ from pydantic import ValidationError
 
 from bench.artifacts import write_atomically
 from bench.interfaces import UserError
-from bench.records import FILES
+from bench.records import FILES, Manifest
 from bench.spec import RunSpec, canonical_json
 
 MANIFEST = "manifest.json"
-MANIFEST_SCHEMA = "manifest/1"
 
 
 @dataclass(frozen=True)
@@ -38,8 +37,9 @@ class Run:
 class RunFolder:
     """Writes a run. Use as a context manager: it holds a lock, so that two drivers cannot share a folder."""
 
-    def __init__(self, path: Path, spec: RunSpec) -> None:
-        self.path, self.spec = path, spec
+    def __init__(self, path: Path, spec: RunSpec, plan: str) -> None:
+        """``plan`` is the content key of the plan: other code or other simulators never mix into a run."""
+        self.path, self.spec, self.plan = path, spec, plan
         self._lock = FileLock(path / ".lock")
 
     def __enter__(self) -> RunFolder:
@@ -65,27 +65,35 @@ class RunFolder:
         if not self.path.is_dir():
             raise UserError(f"{self.path}: is a file; choose another --out")
         if not (self.path / MANIFEST).exists():
-            if any(p.name != ".lock" for p in self.path.iterdir()):
+            if any(not p.name.startswith(".") for p in self.path.iterdir()):
                 raise UserError(f"{self.path}: is not empty and holds no run; choose another --out")
             return
-        found, wanted = read_manifest(self.path)["spec"], self.spec.to_json()
+        manifest = read_manifest(self.path)
+        found, wanted = manifest["spec"], self.spec.to_json()
         differences = [
             f"{k} {found.get(k)} there, {wanted.get(k)} asked for" for k in wanted if found.get(k) != wanted[k]
         ]
         if differences:
             raise UserError(f"{self.path}: holds another run ({'; '.join(differences)}); choose another --out")
+        if manifest["plan"] != self.plan:
+            raise UserError(
+                f"{self.path}: holds this run as made by other code, another simulator version or on another device; "
+                "its records stay as they are, choose another --out"
+            )
 
     def write_manifest(self, fields: Mapping[str, Any]) -> None:
         """Write the manifest; `created` stays that of the first start."""
         path = self.path / MANIFEST
-        created = read_manifest(self.path).get("created") if path.exists() else None
-        manifest = {"schema": MANIFEST_SCHEMA, "key": self.spec.key, "spec": self.spec.to_json(), **fields}
-        if created:
-            manifest["created"] = created
+        manifest = {
+            "schema": "manifest/1", "key": self.spec.key, "plan": self.plan, "spec": self.spec.to_json(), **fields,
+        }  # fmt: skip
+        if path.exists():
+            manifest["created"] = read_manifest(self.path)["created"]
+        Manifest.model_validate(manifest)
         write_atomically(path, (json.dumps(manifest, indent=1, ensure_ascii=False) + "\n").encode())
 
     def rows(self, name: str) -> list[dict[str, Any]]:
-        """The rows written so far, checked; a torn last line (from a kill) is cut off first."""
+        """The rows written so far, checked; a torn last line (from a kill) is cut off for good."""
         path = self.path / f"{name}.jsonl"
         if path.exists() and (data := path.read_bytes()) and not data.endswith(b"\n"):
             write_atomically(path, data[: data.rfind(b"\n") + 1])
@@ -117,34 +125,45 @@ def read_manifest(path: Path) -> dict[str, Any]:
     """The manifest of a run's folder. Raises `UserError` where there is none or it is damaged."""
     file = path / MANIFEST
     try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
-        if manifest["schema"] != MANIFEST_SCHEMA or not isinstance(manifest["spec"], dict):
-            raise ValueError(f"schema '{manifest['schema']}', expected '{MANIFEST_SCHEMA}'")
-    except FileNotFoundError:
+        content = file.read_bytes()
+        Manifest.model_validate_json(content)
+    except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{path}: no run there ('{MANIFEST}' is missing)") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file}: damaged ({error}); restore it or choose another --out") from None
-    return dict(manifest)
+    except OSError as error:
+        raise UserError(f"{file}: unreadable ({error.strerror})") from None
+    except ValidationError as error:
+        raise UserError(f"{file}: damaged, {_first(error)}; restore it or choose another --out") from None
+    manifest: dict[str, Any] = json.loads(content)
+    return manifest
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Rows of a records file. Raises `UserError` with file, line and field for the first that fails its schema."""
+    """Rows of a records file, without a torn last line.
+
+    Raises:
+        UserError: A row fails its schema: file, line and field.
+    """
     if not path.exists():
         return []
     model = FILES[path.stem]
     rows = []
-    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+    whole, _, _torn = path.read_bytes().rpartition(b"\n")
+    for number, line in enumerate(whole.split(b"\n") if whole else [], 1):
         try:
             model.model_validate_json(line)
             rows.append(json.loads(line))
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "the line"
             raise UserError(
-                f"{path}:{number}: damaged record, {where}: {first['msg']}; "
+                f"{path}:{number}: damaged record, {_first(error)}; "
                 "restore the line, or delete it to have it made again"
             ) from None
     return rows
+
+
+def _first(error: ValidationError) -> str:
+    """The first fault in one line."""
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'not a JSON object'}: {first['msg']}".splitlines()[0]
 
 
 def load_run(path: str | Path) -> Run:

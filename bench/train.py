@@ -30,6 +30,7 @@ def train(
     rng: np.random.SeedSequence,
     *,
     points: int,
+    after_success: int | None = None,
     evaluate: Callable[[], Mapping[str, Any]],
     snapshot: Mapping[str, Tensor] | None = None,
     on_step: Callable[[int, Callable[[], dict[str, Tensor]]], None] = lambda *_: None,
@@ -42,6 +43,7 @@ def train(
         teacher: State of the trained teacher, for students.
         rng: Of everything random in the training.
         points: Number of points of the learning curve.
+        after_success: See `bench.windows.batches`.
         evaluate: Measures the policy as it is; its mapping becomes part of the curve's row. Must not touch ``rng``.
         snapshot: What an earlier, interrupted call passed to ``on_step``.
         on_step: Called after each step with the number of steps done and a function that makes a snapshot.
@@ -66,7 +68,7 @@ def train(
         return {**method.training_state(), _GENERATOR: generator.get_state(), _PROGRESS: progress}
 
     due = set(curve_steps(method.spec.train_steps, points))
-    for batch in batches(demos, method.spec, order, first):
+    for batch in batches(demos, method.spec, order, first, after_success):
         if batch.step >= method.spec.train_steps:
             break
         losses = method.fit_step(batch, generator)

@@ -11,30 +11,46 @@ from bench.interfaces import Batch, DemoSet, MethodSpec
 
 
 def window_indices(
-    episode_ends: np.ndarray, horizon: int, n_obs_steps: int, n_action_steps: int
+    episode_ends: np.ndarray,
+    horizon: int,
+    n_obs_steps: int,
+    n_action_steps: int,
+    last_starts: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Frame indices of all windows of all episodes.
 
     A window of H steps starts at -(To-1) ... L-H+(n_action_steps-1) of an episode of L steps; steps beyond its ends
-    repeat the edge frame (the windows of the published DP3 configurations).
+    repeat the edge frame (the windows of the published DP3 configurations). ``last_starts [E]`` leaves out the windows
+    of an episode that start later.
 
     Returns:
         Observation frames ``[W, To]`` and action frames ``[W, H]``, both int64.
     """
     windows = []
-    for start, end in zip([0, *episode_ends[:-1]], episode_ends, strict=True):
-        firsts = np.arange(start - (n_obs_steps - 1), end - horizon + n_action_steps)
+    starts = [0, *episode_ends[:-1]]
+    limits = episode_ends if last_starts is None else last_starts + 1
+    for start, end, limit in zip(starts, episode_ends, limits, strict=True):
+        firsts = np.arange(start - (n_obs_steps - 1), min(end - horizon + n_action_steps, limit))
         windows.append(np.clip(firsts[:, None] + np.arange(horizon), start, end - 1))
     frames = np.concatenate(windows).astype(np.int64)
     return frames[:, :n_obs_steps], frames
 
 
-def batches(demos: DemoSet, spec: MethodSpec, rng: np.random.SeedSequence, first_step: int = 0) -> Iterator[Batch]:
+def batches(
+    demos: DemoSet,
+    spec: MethodSpec,
+    rng: np.random.SeedSequence,
+    first_step: int = 0,
+    after_success: int | None = None,
+) -> Iterator[Batch]:
     """Endless shuffled batches, a pure function of ``rng`` and the step, so that training can go on at any step.
 
-    An epoch is one permutation of the windows, cut into whole batches; a set smaller than a batch is repeated.
+    An epoch is one permutation of the windows, cut into whole batches; a set smaller than a batch is repeated. With
+    ``after_success``, windows that start more than so many steps after the first success are left out: nothing happens
+    there, and they would take half of a small budget.
     """
-    frames, steps = window_indices(demos.episode_ends, spec.horizon, spec.n_obs_steps, spec.n_action_steps)
+    last = demos.solved + after_success if after_success is not None and len(demos.solved) else None
+    frames, steps = window_indices(demos.episode_ends, spec.horizon, spec.n_obs_steps, spec.n_action_steps, last)
     frame_table, action = torch.from_numpy(frames), torch.from_numpy(demos.action[steps])
     copies = -(-spec.batch_size // len(frames))
     per_epoch = copies * len(frames) // spec.batch_size

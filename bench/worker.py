@@ -102,6 +102,7 @@ class Worker:
             teacher,
             sequence(unit.base_seed, f"{unit.task.id}:{unit.variant}", Purpose.TRAIN, unit.training_seed),
             points=unit.profile.curve_points,
+            after_success=unit.profile.after_success,
             evaluate=evaluate,
             snapshot=unpack_tensors(snapshot, self.device) if snapshot else None,
             on_step=on_step,

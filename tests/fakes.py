@@ -84,7 +84,7 @@ class FakeMethod:
         self.task = task
         self.spec = MethodSpec(
             name, self.teacher, self.horizon, self.n_obs_steps, self.n_action_steps, int(options.get("nfe", 1)),
-            train_steps=20, batch_size=8, config={"width": 1}, options=dict(options),
+            train_steps=20, batch_size=8, config={"width": 1}, options={"nfe": int(options.get("nfe", 1))},
         )  # fmt: skip
         self.network: torch.nn.Module = torch.nn.Linear(3, 2)
         torch.nn.init.zeros_(self.network.weight)
@@ -160,7 +160,9 @@ class SleepyMethod(FakeMethod):
     """Takes five milliseconds for each chunk."""
 
     def sample(self, condition: Tensor, generator: torch.Generator) -> Tensor:
-        time.sleep(0.005)
+        end = time.perf_counter() + 0.005
+        while time.perf_counter() < end:  # a sleep would last longer on a busy machine
+            pass
         return super().sample(condition, generator)
 
 

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from bench.artifacts import Artifact, Cache, pack_demos, pack_tensors, unpack_demos, unpack_tensors, write_atomically
+from bench.artifacts import (
+    Artifact,
+    Cache,
+    StorageError,
+    pack_demos,
+    pack_tensors,
+    unpack_demos,
+    unpack_tensors,
+    write_atomically,
+)
 from bench.interfaces import DemoSet, UserError
 
 KEY = "0123456789abcdef0123"
@@ -41,6 +50,26 @@ def test_a_flipped_bit_is_refused_with_the_file(cache: Cache, position: int) -> 
         cache.load(KEY)
 
 
+def test_a_changed_side_file_is_refused(cache: Cache) -> None:
+    cache.save(KEY, Artifact(b"x", {"curve": [{"successes": 0}]}))
+    side = cache.folder / f"{KEY}.json"
+    side.write_text(side.read_text().replace('"successes": 0', '"successes": 2'))
+    with pytest.raises(UserError, match=f"{KEY}.json: unreadable"):
+        cache.load(KEY)
+
+
+def test_files_are_readable_as_the_umask_says(cache: Cache) -> None:
+    cache.save(KEY, Artifact(b"x"))
+    (cache.folder / "plain").write_bytes(b"x")
+    assert cache.path(KEY).stat().st_mode == (cache.folder / "plain").stat().st_mode
+
+
+def test_a_folder_that_cannot_be_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StorageError, match="cannot be written"):
+        Cache(tmp_path / "file").save(KEY, Artifact(b"x"))
+
+
 def test_without_its_side_file_an_artefact_is_not_there(cache: Cache) -> None:
     cache.save(KEY, Artifact(b"x"))
     (cache.folder / f"{KEY}.json").unlink()
@@ -69,7 +98,7 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.M
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(StorageError, match="No space"):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from bench import cli
-from bench.interfaces import UserError
 
 
 def bench(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -36,6 +35,12 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
         (["run", "--methods", "dp3", "--seeds", "0,x"], "whole numbers"),
         (["run", "--methods", "dp3", "--episodes", "0"], "1 or more"),
         (["run", "--methods", "dp3", "--device", "cuda"], "no GPU"),
+        (["run", "--methods", "dp3", "--device", "gpu"], "'cpu'"),
+        (["run", "--methods", "dp3", "--workers", "-1"], "greater than or equal to 0"),
+        (["run", "--methods", "dp3", "--workers", "0", "--ray-address", "auto"], "give one of them"),
+        (["run", "--methods", "dp3", "--profile", "smoke", "--ray-address", "127.0.0.1:1"], "nobody answers"),
+        (["run"], "--methods"),
+        (["list", "robots"], "'tasks'"),
         (["report", "nowhere"], "no run there"),
         (["report"], "make one with 'bench run'"),
     ],
@@ -44,11 +49,58 @@ def test_bad_input(
     arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert call(monkeypatch, *arguments) == 2
     error = capsys.readouterr().err
     assert message in error
     assert len(error.strip().splitlines()) == 1
-    assert not list(tmp_path.iterdir())
+    records = list(tmp_path.rglob("*.jsonl"))
+    assert not records
+
+
+@pytest.mark.usefixtures("fake_registry")
+class TestWithFakes:
+    RUN = ("run", "--profile", "smoke", "--workers", "0", "--tasks", "fake/walk", "--methods")
+
+    @pytest.fixture(autouse=True)
+    def _without_latency(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr("bench.app.latency_jobs", lambda *_: [])  # another process knows no fakes
+
+    def test_a_cell_in_error_is_exit_code_3(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    ) -> None:
+        assert call(monkeypatch, *self.RUN, "broken,base", "--out", "run") == 3
+        assert "1 cells in error, their 2 episodes count as failures" in capsys.readouterr().out
+
+    @pytest.mark.parametrize("kind", ["safetensors", "json"])
+    def test_a_damaged_checkpoint_is_named(
+        self, kind: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    ) -> None:
+        call(monkeypatch, *self.RUN, "base", "--out", "one")
+        for file in Path("cache").glob(f"*.{kind}"):
+            file.write_bytes(file.read_bytes()[:-9] + b"damaged!\n")
+        assert call(monkeypatch, *self.RUN, "base@nfe=2", "--out", "two") == 2
+        assert "delete it to have it made again" in capsys.readouterr().err
+        for file in Path("cache").iterdir():
+            file.unlink()
+        call(monkeypatch, *self.RUN, "base@nfe=2", "--out", "two")
+        assert "error" not in capsys.readouterr().err
+
+    def test_a_dry_run_counts_what_is_done(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    ) -> None:
+        call(monkeypatch, *self.RUN, "base", "--out", "[one]")
+        call(monkeypatch, *self.RUN, "base", "--out", "[one]", "--dry-run")
+        assert "1 done already" in capsys.readouterr().out.splitlines()[-2]
+
+    def test_a_folder_that_cannot_be_written_is_refused_first(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    ) -> None:
+        Path("file").write_text("")
+        for option in ("--cache", "--reports", "--out"):
+            assert call(monkeypatch, *self.RUN, "base", option, "file") == 2
+            assert "file" in capsys.readouterr().err
 
 
 def test_help_has_examples(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
@@ -65,7 +117,7 @@ def test_list(what: str, expected: str, monkeypatch: pytest.MonkeyPatch, capsys:
 def test_dry_run_writes_nothing(tmp_path: Path) -> None:
     done = bench("run", "--methods", "dp3,sdm", "--tasks", "all", "--dry-run", cwd=tmp_path)
     assert done.returncode == 0
-    assert "cells: 2 methods (dp3, sdm)" in done.stdout
+    assert "100 cells: 2 methods x 50 tasks x 1 seed (dp3, sdm)" in done.stdout
     assert not list(tmp_path.iterdir())
 
 
@@ -76,10 +128,9 @@ def test_doctor_finds_the_built_in_path_in_order(tmp_path: Path) -> None:
 
 
 def test_only_user_errors_are_made_short(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: object) -> None:
+    def broken(**_: object) -> None:
         raise RuntimeError("a fault of ours")
 
     monkeypatch.setattr(cli, "app", broken)
     with pytest.raises(RuntimeError, match="a fault of ours"):
         cli.main()
-    assert issubclass(UserError, ValueError)

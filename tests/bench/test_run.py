@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from bench.artifacts import Cache
 from bench.costs import Costs
 from bench.executor import Event, InProcessExecutor
-from bench.plan import Unit, make_plan
+from bench.plan import Unit, make_plan, plan_key
 from bench.progress import Clock
-from bench.run import Driver, find_missing, put_in_order
+from bench.run import Driver, find_missing, put_in_order, repair
 from bench.spec import make_spec
 from bench.store import RunFolder
 
@@ -57,13 +57,19 @@ class Interrupted(InProcessExecutor):
 def run(root: Path, methods: list[str], executor: InProcessExecutor | None = None, **options) -> Silent:
     spec = make_spec(methods, ["fake/walk", "fake/run"], profile_name="smoke", **options)
     units, cache, display = make_plan(spec), Cache(root / "cache"), Silent()
-    with RunFolder(root / "run", spec) as folder:
-        folder.write_manifest({})
-        state = find_missing(units, folder, cache)
+    with RunFolder(root / "run", spec, plan_key(units)) as folder:
+        write_manifest(folder)
+        state = find_missing(units, folder.rows, cache)
+        repair(state, folder, cache)
         costs = Costs(root / "cache" / "costs.json")
         Driver(state, folder, cache, costs, executor or InProcessExecutor(), display).run()
         put_in_order(units, folder)
     return display
+
+
+def write_manifest(folder: RunFolder) -> None:
+    texts = dict.fromkeys(("command", "created", "device"), "")
+    folder.write_manifest({**texts, "wall_seconds": 0.0, "versions": {}, "git": {}, "hardware": {}})
 
 
 def records(root: Path) -> dict[str, bytes]:
@@ -96,13 +102,25 @@ def test_a_finished_run_does_nothing(tmp_path: Path) -> None:
     assert records(tmp_path) == before
 
 
-def test_a_lost_cell_is_made_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "again"), [("episodes", 1), ("curves", 0)])
+def test_a_lost_row_is_made_again(tmp_path: Path, name: str, again: int) -> None:
     run(tmp_path, METHODS)
     before = records(tmp_path)
-    path = tmp_path / "run" / "episodes.jsonl"
+    path = tmp_path / "run" / f"{name}.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(lines[:3] + lines[4:]))
-    assert len(run(tmp_path, METHODS).finished) == 1
+    assert len(run(tmp_path, METHODS).finished) == again
+    assert records(tmp_path) == before
+
+
+def test_a_lost_cache_doubles_no_rows(tmp_path: Path) -> None:
+    run(tmp_path, METHODS)
+    before = records(tmp_path)
+    for file in (tmp_path / "cache").glob("*.safetensors"):
+        file.unlink()
+    path = tmp_path / "run" / "episodes.jsonl"
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[1:]))
+    run(tmp_path, METHODS)
     assert records(tmp_path) == before
 
 
@@ -118,7 +136,7 @@ def test_records_do_not_depend_on_company(tmp_path: Path) -> None:
 def test_an_error_is_recorded_and_the_others_go_on(tmp_path: Path) -> None:
     display = run(tmp_path, ["broken", "base"])
     spec = make_spec(["broken", "base"], ["fake/walk", "fake/run"], profile_name="smoke")
-    with RunFolder(tmp_path / "run", spec) as folder:
+    with RunFolder(tmp_path / "run", spec, plan_key(make_plan(spec))) as folder:
         errors, episodes = folder.rows("errors"), folder.rows("episodes")
     assert [e["error"] for e in errors] == ["RuntimeError: a fault in the method"] * 2
     assert "fit_step" in errors[0]["traceback"]

@@ -20,9 +20,9 @@ def test_option_order_does_not_matter() -> None:
     assert Variant.parse("dp3@t=90:nfe=1") == Variant.parse("dp3@nfe=1:t=90")
 
 
-@pytest.mark.parametrize("text", ["", "@nfe=1", "dp3@", "dp3@nfe", "dp3@nfe=", "dp3@=1"])
+@pytest.mark.parametrize("text", ["", "@nfe=1", "dp3@", "dp3@nfe", "dp3@nfe=", "dp3@=1", "dp3@nfe=1:nfe=2"])
 def test_incomplete_variants_are_refused(text: str) -> None:
-    with pytest.raises(UserError, match="write"):
+    with pytest.raises(UserError, match=r"write|twice"):
         Variant.parse(text)
 
 
@@ -43,6 +43,11 @@ class TestMakeSpec:
         spec = make_spec(["base", "base@nfe=2", "base"], ["fake/walk"], profile_name="smoke")
         assert spec.methods == ("base", "base@nfe=2")
         assert (spec.seeds, spec.episodes) == ((0,), profile("smoke").episodes)
+
+    def test_one_entry_has_one_name(self) -> None:
+        spec = make_spec(["base@nfe=2", "base@nfe=02", "base", "base@nfe=1"], ["fake/run", "fake/walk", "fake/run"])
+        assert spec.methods == ("base@nfe=2", "base")
+        assert spec.tasks == ("fake/walk", "fake/run")
 
     @pytest.mark.parametrize(
         ("changes", "message"),

@@ -14,6 +14,11 @@ from bench.spec import RunSpec
 from bench.store import RunFolder, load_run, read_manifest
 
 SPEC = RunSpec(("base",), ("fake/walk",), (0,), "smoke", 2)
+PLAN = "0123456789abcdef0123"
+MANIFEST = {
+    "command": "bench run", "created": "first", "wall_seconds": 0.0, "device": "cpu", "versions": {}, "git": {},
+    "hardware": {},
+}  # fmt: skip
 ROW = {
     "schema": "timing/1", "key": "0123456789abcdef0123", "unit": "train", "task": "fake/walk", "method": "base",
     "training_seed": 0, "seconds": 1.5,
@@ -22,9 +27,9 @@ ROW = {
 
 @pytest.fixture
 def folder(tmp_path: Path) -> RunFolder:
-    folder = RunFolder(tmp_path / "run", SPEC)
+    folder = RunFolder(tmp_path / "run", SPEC, PLAN)
     with folder:
-        folder.write_manifest({"created": "first"})
+        folder.write_manifest(MANIFEST)
         folder.append("timings", [ROW, {**ROW, "seconds": 2.0}])
     return folder
 
@@ -66,16 +71,36 @@ def test_a_damaged_line_is_refused_by_file_and_line(folder: RunFolder, damage: b
 
 def test_another_spec_is_refused_field_by_field(folder: RunFolder) -> None:
     other = RunSpec(("base",), ("fake/walk",), (0, 1), "smoke", 2)
-    with pytest.raises(UserError, match=r"seeds \[0\] there, \[0, 1\] asked for"), RunFolder(folder.path, other):
+    with pytest.raises(UserError, match=r"seeds \[0\] there, \[0, 1\] asked for"), RunFolder(folder.path, other, PLAN):
         pass
+
+
+def test_a_run_made_by_other_code_is_refused_and_kept(folder: RunFolder) -> None:
+    with pytest.raises(UserError, match="other code"), RunFolder(folder.path, SPEC, PLAN[::-1]):
+        pass
+    assert len(folder.rows("timings")) == 2
+
+
+def test_a_folder_left_by_a_start_that_wrote_nothing_is_free(tmp_path: Path) -> None:
+    (tmp_path / ".manifest.json.x1").write_text("torn")
+    with RunFolder(tmp_path, SPEC, PLAN):
+        pass
+
+
+def test_a_torn_line_is_ignored_by_readers(folder: RunFolder) -> None:
+    path = folder.path / "timings.jsonl"
+    torn = path.read_bytes()[:-5]
+    path.write_bytes(torn)
+    assert len(load_run(folder.path).timings) == 1
+    assert path.read_bytes() == torn
 
 
 def test_a_foreign_folder_is_refused_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("mine")
-    with pytest.raises(UserError, match="not empty and holds no run"), RunFolder(tmp_path, SPEC):
+    with pytest.raises(UserError, match="not empty and holds no run"), RunFolder(tmp_path, SPEC, PLAN):
         pass
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
-    with pytest.raises(UserError, match="is a file"), RunFolder(tmp_path / "thesis.tex", SPEC):
+    with pytest.raises(UserError, match="is a file"), RunFolder(tmp_path / "thesis.tex", SPEC, PLAN):
         pass
 
 
@@ -84,7 +109,7 @@ def test_two_drivers_cannot_share_a_folder(folder: RunFolder) -> None:
 
     def second() -> None:
         try:
-            RunFolder(folder.path, SPEC).__enter__()
+            RunFolder(folder.path, SPEC, PLAN).__enter__()
         except UserError as error:
             errors.append(error)
 
@@ -96,12 +121,12 @@ def test_two_drivers_cannot_share_a_folder(folder: RunFolder) -> None:
 
 
 def test_created_stays_that_of_the_first_start(folder: RunFolder) -> None:
-    folder.write_manifest({"created": "second", "wall_seconds": 3.0})
+    folder.write_manifest({**MANIFEST, "created": "second", "wall_seconds": 3.0})
     manifest = read_manifest(folder.path)
     assert (manifest["created"], manifest["wall_seconds"]) == ("first", 3.0)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"schema": "manifest/9", "spec": {}}', "\x00"])
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"schema": "manifest/1", "spec": {}}', "\x00"])
 def test_a_damaged_manifest_is_one_clear_line(folder: RunFolder, content: str) -> None:
     (folder.path / "manifest.json").write_text(content)
     with pytest.raises(UserError, match=r"manifest\.json: damaged"):

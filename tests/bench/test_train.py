@@ -71,6 +71,10 @@ def test_demos_are_clipped_and_seeded() -> None:
     assert np.array_equal(again.agent_pos, DEMOS.agent_pos)
     assert DEMOS.action.max() == 1.0
     assert len(set(seeds)) == 3
+    starts = np.array([0, *DEMOS.episode_ends[:-1]])
+    assert (DEMOS.agent_pos[DEMOS.solved, 0] + 1 >= DEMOS.agent_pos[DEMOS.solved, 1]).all()  # one step of one unit
+    assert (DEMOS.agent_pos[DEMOS.solved, 0] < DEMOS.agent_pos[DEMOS.solved, 1]).all()
+    assert (DEMOS.solved >= starts).all()
     other, _ = collect_demos(FakeTask(), 3, base_seed=1)
     assert not np.array_equal(other.agent_pos, DEMOS.agent_pos)
 

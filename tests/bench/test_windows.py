@@ -28,6 +28,13 @@ def test_edges_are_repeated_and_episodes_do_not_mix() -> None:
     assert steps[-1].tolist() == [9, 9, 9, 9]
 
 
+def test_windows_long_after_success_are_left_out() -> None:
+    _, steps = window_indices(np.array([10, 20]), 4, 2, 4, np.array([3, 25]))
+    assert steps[4].tolist() == [3, 4, 5, 6]  # the last of the first episode, whole
+    assert steps[5].tolist() == [10, 10, 11, 12]
+    assert len(steps) == 5 + 11
+
+
 def _demos(lengths: list[int]) -> DemoSet:
     total = sum(lengths)
     action = np.arange(2 * total, dtype=np.float32).reshape(total, 2)
