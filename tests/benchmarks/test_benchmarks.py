@@ -13,7 +13,7 @@ import torch
 from bench.interfaces import DemoSet, Observations, TaskSpec
 from bench.seeding import torch_generator
 from bench.windows import batches
-from benchmarks import harness_overhead, inference, output, point_cloud, rollout, scaling, training_step
+from benchmarks import growth, harness_overhead, inference, output, point_cloud, rollout, scaling, training_step
 from benchmarks.hardware_limit import Work, limit_seconds, needed_work
 from benchmarks.inputs import policies
 from benchmarks.paired import interleave, speedup
@@ -126,7 +126,8 @@ def test_training_step(tmp_path: Path, demos: DemoSet, monkeypatch: pytest.Monke
     assert {"dp3", "manicm", "sdm"} <= {row["step"] for row in rows}
 
 
-def test_point_cloud() -> None:
+def test_point_cloud(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(plain_cloud.CASTERS, "mj_ray loop")  # slow
     rows = point_cloud.main(["--blocks", "2", "--calls", "1", "--frames", "1"])
     assert {row["ours"] for row in rows} == {"observe", "scan + preprocess", "FPS"}
     assert all(row["low"] <= row["ratio"] <= row["high"] for row in rows)
@@ -157,7 +158,13 @@ def test_overhead_is_what_the_parts_leave() -> None:
     assert row["per unit ms"] == pytest.approx(2000)
 
 
-@pytest.mark.parametrize("script", [training_step, point_cloud, rollout, inference, harness_overhead, scaling])
+def test_growth() -> None:
+    rows = growth.main(["--tasks", "1", "2", "--episodes", "2", "--methods", "dp3,sdm"])
+    assert [row["units"] for row in rows] == [5, 10]  # demos, two trainings and two evaluations per task
+    assert all(row["drive s"] > 0 and row["report s"] > 0 for row in rows)
+
+
+@pytest.mark.parametrize("script", [growth, training_step, point_cloud, rollout, inference, harness_overhead, scaling])
 def test_help_and_bad_arguments(script: object, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         script.main(["--help"])  # type: ignore[attr-defined]
