@@ -44,7 +44,7 @@ class Dp3Config:
     weight_decay: float
     clip: float | None  # largest gradient norm
     ema_cap: float  # largest decay of the EMA, per step
-    state_noise: float = 0.0  # standard deviation of noise on the normalised robot state
+    state_noise: float = 0.0  # standard deviation of training noise on the normalised robot state
     search_points: int | None = None  # points drawn per frame in the search for maxima (CPU); None: all are looked at
 
 

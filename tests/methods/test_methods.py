@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 import methods
 from bench.interfaces import Method, Observations, TaskSpec, UserError
-from methods.dp3 import Dp3
+from methods.dp3 import CONFIGS, Dp3
 from methods.policy import RAW, SIZES, Networks
 from tests.methods.conftest import make_batch
 
@@ -139,9 +141,30 @@ def test_damaged_checkpoints_are_refused(fault, task):
         method.load_state(state)
 
 
+def test_timesteps_are_uniform_and_spread_within_a_window(task):
+    method = Dp3(task, "smoke", config=replace(CONFIGS["smoke"], noise_draws=4))
+    t = method._draw_timesteps(5000, seeded())
+    counts = torch.bincount(t, minlength=100)
+    assert len(counts) == 100
+    assert counts.min() > 100  # 200 expected
+    assert counts.max() < 300
+    of_one_window = t.view(4, 5000).sort(dim=0).values.diff(dim=0)
+    assert (of_one_window == 25).all()
+
+
+def test_noise_on_the_state_reaches_training_but_not_acting(task, demos):
+    losses, actions = [], []
+    for noise in (0.0, 1.0):
+        method = Dp3(task, "smoke", config=replace(CONFIGS["smoke"], state_noise=noise, noise_draws=1))
+        method.begin_training(demos, None, seeded())
+        actions.append(method.act(observations(), seeded()))
+        losses.append([float(method.fit_step(make_batch(demos), seeded(s))["loss"]) for s in (1, 1)])
+    assert torch.equal(*actions)
+    assert losses[0] != losses[1]
+
+
 def test_dp3_overfits_one_batch(task, demos):
-    config = Dp3(task, "smoke").config
-    method = Dp3(task, "smoke", config=type(config)(**{**vars(config), "train_steps": 300, "lr": 3e-3}))
+    method = Dp3(task, "smoke", config=replace(CONFIGS["smoke"], train_steps=300, lr=3e-3, state_noise=0.0))
     method.begin_training(demos, None, seeded())
     generator, batch = seeded(1), make_batch(demos, size=8)
     losses = [float(method.fit_step(batch, generator)["loss"]) for _ in range(300)]
