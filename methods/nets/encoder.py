@@ -43,15 +43,16 @@ class PointEncoder(nn.Module):
     def forward(self, points: Tensor) -> Tensor:
         """Encode normalised clouds ``[M, N, 3]`` as ``[M, out_dim]``."""
         if not (points.device.type == "cpu" and points.dtype == torch.float32):
-            pooled = self._shared_mlp(points).amax(dim=1)
+            pooled = self._shared_mlp(self._embed(points)).amax(dim=1)
         elif torch.is_grad_enabled():
             clouds, n_points, _ = points.shape
             pooled, _ = self._pool_critical(points.reshape(-1, 3), n_points * torch.arange(1, clouds + 1))
         else:
-            pooled = self._hidden(points.reshape(-1, 3)).view(*points.shape[:2], -1).amax(dim=1)
+            pooled = self._hidden(self._embed(points.reshape(-1, 3))).view(*points.shape[:2], -1).amax(dim=1)
         return self.project_norm(self.project(pooled))
 
     def _embed(self, points: Tensor) -> Tensor:
+        """Coordinates ``[..., 3]`` and their sinusoids: ``[..., E]``."""
         if not self.octaves:
             return points
         scales = math.pi * 2.0 ** torch.arange(self.octaves, device=points.device, dtype=points.dtype)
@@ -59,20 +60,20 @@ class PointEncoder(nn.Module):
         return torch.cat([points, angles.sin(), angles.cos()], dim=-1)
 
     def _shared_mlp(self, points: Tensor) -> Tensor:
-        points = self._embed(points)
+        """All layers before the maximum, of embedded points."""
         for linear, norm in zip(self.linears, self.norms, strict=True):
             points = functional.relu(norm(linear(points)))
         return points
 
     @torch.no_grad()
     def _hidden(self, rows: Tensor) -> Tensor:
-        """`_shared_mlp` of points ``[S, 3]`` without a graph, a few at a time so that activations stay in the cache."""
+        """`_shared_mlp` of embedded points ``[S, E]`` without a graph, few at a time so that activations stay cached."""
         out = torch.empty(len(rows), self.linears[-1].out_features)
         weights = [linear.weight.t() for linear in self.linears]
         norms = [(norm.weight.detach().numpy(), norm.bias.detach().numpy()) for norm in self.norms]
         buffers = [torch.empty(min(_CHUNK_ROWS, len(rows)), linear.out_features) for linear in self.linears[:-1]]
         for first in range(0, len(rows), _CHUNK_ROWS):
-            h = self._embed(rows[first : first + _CHUNK_ROWS])
+            h = rows[first : first + _CHUNK_ROWS]
             targets = [buffer[: len(h)] for buffer in buffers] + [out[first : first + len(h)]]
             for linear, weight, norm, target in zip(self.linears, weights, norms, targets, strict=True):
                 h = torch.addmm(linear.bias, h, weight, out=target)
@@ -81,6 +82,7 @@ class PointEncoder(nn.Module):
 
     def _pool_critical(self, points: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
         """Maxima ``[M, C]`` over segments of points ``[S, 3]``, and the rows that they come from ``[M, C]``."""
+        points = self._embed(points)
         best = torch.empty(len(ends), self.linears[-1].out_features, dtype=torch.int64)
         segment_argmax(self._hidden(points).numpy(), ends.numpy(), best.numpy())
         positions = best.clone()

@@ -88,7 +88,7 @@ def test_kernel_against_float64(scale):
 
 
 def plain_encoder(encoder: PointEncoder, points: torch.Tensor) -> torch.Tensor:
-    return encoder.project_norm(encoder.project(encoder._shared_mlp(points).amax(dim=1)))
+    return encoder.project_norm(encoder.project(encoder._shared_mlp(encoder._embed(points)).amax(dim=1)))
 
 
 def test_encoding_of_frames_finds_the_maxima_and_remembers_them():
@@ -101,14 +101,15 @@ def test_encoding_of_frames_finds_the_maxima_and_remembers_them():
     nothing = everything[:, :1].contiguous()
     assert worst(encoder.encode_frames(clouds, frames, winners, nothing), expected) > 1e-2
     assert worst(encoder.encode_frames(clouds, frames, winners, everything), expected) < 1e-5
-    assert torch.equal(winners[5], encoder._shared_mlp(clouds[5]).argmax(dim=0))
+    assert torch.equal(winners[5], encoder._shared_mlp(encoder._embed(clouds[5])).argmax(dim=0))
     assert not winners[1].any()
     assert worst(encoder.encode_frames(clouds, frames, winners, nothing), expected) < 1e-5
 
 
-def test_encoder_equals_plain_maximum():
+@pytest.mark.parametrize("octaves", [0, 3])
+def test_encoder_equals_plain_maximum(octaves):
     torch.manual_seed(0)
-    encoder = PointEncoder((16, 32), 24)
+    encoder = PointEncoder((16, 32), 24, octaves)
     points = torch.randn(5, 96, 3)
     results = []
     for fast in (True, False):
