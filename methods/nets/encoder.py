@@ -67,7 +67,7 @@ class PointEncoder(nn.Module):
 
     @torch.no_grad()
     def _hidden(self, rows: Tensor) -> Tensor:
-        """`_shared_mlp` of embedded points ``[S, E]`` without a graph, few at a time so that activations stay cached."""
+        """`_shared_mlp` of embedded points ``[S, E]`` without a graph, few at a time to stay in the cache."""
         out = torch.empty(len(rows), self.linears[-1].out_features)
         weights = [linear.weight.t() for linear in self.linears]
         norms = [(norm.weight.detach().numpy(), norm.bias.detach().numpy()) for norm in self.norms]
