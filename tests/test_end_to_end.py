@@ -17,11 +17,16 @@ from bench.store import load_run
 COMMAND = ("run", "--methods", "dp3,sdm", "--tasks", "metaworld/drawer-open", "--profile", "smoke")
 
 
+def _hear_ctrl_c() -> None:
+    """Processes started in the background of a shell ignore Ctrl-C, and so would their children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(root: Path, workers: int) -> subprocess.Popen[str]:
     arguments = [*COMMAND, "--workers", str(workers), "--out", str(root / "run"), "--reports", str(root / "reports")]
     return subprocess.Popen(
         [sys.executable, "-m", "bench", *arguments], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        start_new_session=True,
+        start_new_session=True, preexec_fn=_hear_ctrl_c,
     )  # fmt: skip
 
 
