@@ -44,7 +44,7 @@ def headline(summary: Table) -> Table:
     """The rows of whole suites and the columns that answer the first question."""
     rows = [row for row in summary.rows if row["group"] == ALL]
     first = ["suite"] if len({row["suite"] for row in rows}) > 1 else []
-    speed = ["e2e_ms", "policy_ms", "policy_speedup", "sample_ms", "sample_speedup", "nfe", "params"]
+    speed = ["e2e_ms", "policy_ms", "policy_speedup", "sample_ms", "sample_speedup", "nfe", "params_network"]
     columns = [*first, "method", "success", "n", *speed, "notes"]
     return Table("Success and speed", summary.columns, rows).select(*columns)
 

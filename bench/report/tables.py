@@ -31,7 +31,7 @@ def summary(measures: Measures) -> Table:
         Column("suite", "suite"), Column("group", "group"), Column("method", "method"), Column("tasks", "tasks", count),
         Column("success", "success %", share, interval=True), Column("n", "n", count),
         Column("seed_spread", "seed spread %"), *_LATENCY, Column("nfe", "NFE", count),
-        Column("params", "parameters", count), *_SPEEDUP, Column("reference", "faster than"), Column("notes", "notes"),
+        Column("params_network", "head parameters", count), *_SPEEDUP, Column("reference", "faster than"), Column("notes", "notes"),
     ]  # fmt: skip
     rows: list[Mapping[str, Value]] = []
     for group in groups(measures):
@@ -153,7 +153,7 @@ def _with_latency(row: dict[str, Value], latency: pd.DataFrame, notes: list[str]
             row[f"{name}_ms"] = timed.p50[f"t_{name}"]
             speedup: Estimate | None = timed.speedup.get(f"t_{name}")
             row[f"{name}_speedup"] = speedup
-        row |= {"nfe": int(timed.row["nfe"]), "params": int(timed.row["params"])}
+        row |= {"nfe": int(timed.row["nfe"]), "params_network": int(timed.row["params_network"])}
         row["reference"] = timed.row["reference"] if timed.speedup else None
         notes = [*notes, *timed.notes]
     return row | {"notes": "; ".join(notes)}
