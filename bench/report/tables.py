@@ -31,7 +31,8 @@ def summary(measures: Measures) -> Table:
         Column("suite", "suite"), Column("group", "group"), Column("method", "method"), Column("tasks", "tasks", count),
         Column("success", "success %", share, interval=True), Column("n", "n", count),
         Column("seed_spread", "seed spread %"), *_LATENCY, Column("nfe", "NFE", count),
-        Column("params_network", "head parameters", count), *_SPEEDUP, Column("reference", "faster than"), Column("notes", "notes"),
+        Column("params_network", "head parameters", count), *_SPEEDUP,
+        Column("reference", "faster than"), Column("notes", "notes"),
     ]  # fmt: skip
     rows: list[Mapping[str, Value]] = []
     for group in groups(measures):
