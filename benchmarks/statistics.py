@@ -1,6 +1,6 @@
 """Do intervals cover, does the gate raise false alarms, and how long do the estimators take? By simulation.
 
-Parts: `coverage` of every interval, `speed` of all estimators at 57 tasks x 3
+Parts: `coverage` of every interval, error rates of the regression `gate`, `speed` of all estimators at 57 tasks x 3
 training seeds x 20 episodes with 2,000 resamples.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 from scipy import stats as scipy_stats
 
 from bench import stats
-from bench.stats import Estimate
+from bench.stats import Estimate, Verdict
 from benchmarks.output import Row, argument_parser, at_least, begin, names, publish, ratio_fields
 from benchmarks.paired import Side, interleave, speedup, timed
 from benchmarks.reference.statistics import probability_of_improvement as plain_improvement
@@ -49,7 +49,7 @@ class Design(NamedTuple):
 def main(argv: Sequence[str] | None = None) -> list[Row]:
     """Simulate or measure, and print; returns the rows."""
     parser = argument_parser(__doc__, blocks=4, calls=2)
-    parser.add_argument("--parts", type=names, default=list(PARTS), help="comma list of coverage, speed")
+    parser.add_argument("--parts", type=names, default=list(PARTS), help="comma list of coverage, gate, speed")
     parser.add_argument("--sims", type=at_least(10), default=2000, help="simulated data sets")
     args = begin(parser, argv)
     if unknown := set(args.parts) - set(PARTS):
@@ -167,6 +167,34 @@ def _coverage(args: Any) -> list[Row]:
     return rows
 
 
+# ----------------------------------------------------------------------------------------------------- gate
+
+
+def verdicts(design: Design, loss: float, sims: int, seed: int = 8) -> dict[Verdict, float]:
+    """Share of each verdict over simulated comparisons in which all tasks lose ``loss``.
+
+    Trainings are drawn anew for both sides, so ``seed_sd`` is noise that no code change made.
+    """
+    rng = np.random.default_rng(seed)
+    n = np.full((design.tasks, design.seeds), design.episodes)
+    pairs = discordant(rng, design.trained(rng, sims), design.trained(rng, sims) - loss, design.episodes)
+    found = [stats.judge([(old, new, n)])[0].verdict for old, new in pairs]
+    return {verdict: found.count(verdict) / sims for verdict in Verdict}
+
+
+def _gate(args: Any) -> list[Row]:
+    suite = Design(0.7, 20, tasks=57, spread=0.15)
+    designs = [suite, suite._replace(tasks=6), suite._replace(seeds=3), suite._replace(seeds=3, seed_sd=0.08)]
+    return [
+        {
+            "loss, points": 100 * loss, **design._asdict(),
+            **{f"{verdict} %": 100 * share for verdict, share in verdicts(design, loss, args.sims).items()},
+        }
+        for design in designs
+        for loss in (0.0, 0.025, 0.05, 0.1, 0.15)
+    ]  # fmt: skip
+
+
 # ---------------------------------------------------------------------------------------------------- speed
 
 
@@ -195,7 +223,7 @@ def _speed(args: Any) -> list[Row]:
     return rows
 
 
-PARTS: dict[str, Callable[[Any], list[Row]]] = {"coverage": _coverage, "speed": _speed}
+PARTS: dict[str, Callable[[Any], list[Row]]] = {"coverage": _coverage, "gate": _gate, "speed": _speed}
 
 if __name__ == "__main__":
     main()

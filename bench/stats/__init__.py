@@ -1,12 +1,14 @@
 """Estimators, intervals and tests: pure functions on arrays. ``docs/statistics.md`` says which answers what."""
 
 from bench.stats.aggregates import iqm, iqm_success, mean_success, optimality_gap, performance_profile
+from bench.stats.gate import ALPHA, MARGIN, Judgement, Verdict, judge
 from bench.stats.intervals import Estimate, clopper_pearson, jeffreys, wilson
 from bench.stats.multiple import benjamini_hochberg, holm
 from bench.stats.paired import (
     NonInferiority,
     Paired,
     boschloo,
+    loss_by_task,
     mcnemar,
     mcnemar_loss,
     mean_difference,
@@ -18,12 +20,16 @@ from bench.stats.selection import TopMean, paper_top5
 from bench.stats.times import SuccessTimes, ratio_of_medians, time_to_success
 
 __all__ = [
+    "ALPHA",
+    "MARGIN",
     "Estimate",
+    "Judgement",
     "NonInferiority",
     "Paired",
     "Ranking",
     "SuccessTimes",
     "TopMean",
+    "Verdict",
     "benjamini_hochberg",
     "boschloo",
     "clopper_pearson",
@@ -31,6 +37,8 @@ __all__ = [
     "iqm",
     "iqm_success",
     "jeffreys",
+    "judge",
+    "loss_by_task",
     "mcnemar",
     "mcnemar_loss",
     "mean_difference",

@@ -211,14 +211,40 @@ def noninferiority(
         ValueError: if the counts do not fit each other or a task has no episode.
     """
     cells = PairedCells.of(only_new, only_old, episodes)
-    tasks, seeds = len(cells.n), cells.seeds
-    episode_variance = float((cells.variance().sum(axis=1) / seeds**2).sum()) / tasks**2
-    _, between = seed_variances(cells.difference, cells.variance(), seeds)
-    seed_variance = between * float((1 / seeds).sum()) / tasks**2
-    variance = episode_variance + seed_variance
-    # Welch and Satterthwaite: only the variance between seeds is estimated from few values.
-    freedom = variance**2 / seed_variance**2 * float((seeds - 1).sum()) if seed_variance else np.inf
-    difference, error = cells.mean(), float(np.sqrt(variance))
+    tasks = len(cells.n)
+    from_episodes, from_seeds, freedom = _variances(cells)
+    difference = cells.mean()
+    loss, within = (
+        float(_t_cdf(d, from_episodes.sum() / tasks**2, from_seeds.sum() / tasks**2, freedom))
+        for d in (difference, -difference - margin)
+    )
     exact = float(mcnemar_loss(cells.only_second.sum(), cells.only_first.sum()))
-    p_loss = max(exact, float(stats.t.cdf(difference / error, freedom)))
-    return NonInferiority(difference, p_loss, float(stats.t.sf((difference + margin) / error, freedom)))
+    return NonInferiority(difference, max(exact, loss), within)
+
+
+def loss_by_task(only_old: npt.ArrayLike, only_new: npt.ArrayLike, episodes: npt.ArrayLike) -> Floats:
+    """P-values ``[M]`` that single tasks have lost success, as ``p_loss`` of `noninferiority`; not adjusted.
+
+    How much trainings vary is learnt from all tasks together. Args and errors as there.
+    """
+    cells = PairedCells.of(only_new, only_old, episodes)
+    from_episodes, from_seeds, freedom = _variances(cells)
+    difference = cells.difference.sum(axis=1) / cells.seeds
+    exact = mcnemar_loss(cells.only_second.sum(axis=1), cells.only_first.sum(axis=1))
+    return np.maximum(exact, _t_cdf(difference, from_episodes, from_seeds, freedom))
+
+
+def _variances(cells: PairedCells) -> tuple[Floats, Floats, int]:
+    """Variance ``[M]`` of the tasks' differences due to episodes, that due to seeds, and degrees of freedom of it."""
+    variance, seeds = cells.variance(), cells.seeds
+    _, between = seed_variances(cells.difference, variance, seeds)
+    return np.asarray(variance.sum(axis=1) / seeds**2), np.asarray(between / seeds), int((seeds - 1).sum())
+
+
+def _t_cdf(value: npt.ArrayLike, from_episodes: npt.ArrayLike, from_seeds: npt.ArrayLike, freedom: int) -> Floats:
+    """Chance of a lower value, if the true one is 0. Only the variance due to seeds is estimated from few numbers."""
+    known, estimated = np.asarray(from_episodes), np.asarray(from_seeds)
+    variance = known + estimated
+    with np.errstate(divide="ignore"):
+        welch = np.square(variance) / np.square(estimated) * freedom if freedom else np.inf  # Satterthwaite
+    return np.asarray(stats.t.cdf(np.asarray(value) / np.sqrt(variance), welch))
