@@ -51,6 +51,9 @@ def main(argv: Sequence[str] | None = None) -> list[Row]:
     parser = argument_parser(__doc__, blocks=4, calls=2)
     parser.add_argument("--parts", type=names, default=list(PARTS), help="comma list of coverage, gate, speed")
     parser.add_argument("--sims", type=at_least(10), default=2000, help="simulated data sets")
+    parser.add_argument(
+        "--reps", type=at_least(10), default=1000, help="resamples of each interval whose coverage is counted"
+    )
     args = begin(parser, argv)
     if unknown := set(args.parts) - set(PARTS):
         parser.error(f"--parts: {', '.join(sorted(unknown))} is none of {', '.join(PARTS)}")
@@ -153,17 +156,17 @@ def _coverage(args: Any) -> list[Row]:
             for interval in (stats.wilson, stats.clopper_pearson, stats.jeffreys):
                 add(interval.__name__, one, exact_coverage(interval, n, p))
             for design in (Design(p, n), Design(p, n, seeds=3), Design(p, n, seeds=3, seed_sd=0.02)):
-                add("mean_success", design, mean_coverage(design, args.sims))
-                add("iqm_success", design, iqm_coverage(design, args.sims))
-                add("mean_difference", design, difference_coverage(design, args.sims))
+                add("mean_success", design, mean_coverage(design, args.sims, args.reps))
+                add("iqm_success", design, iqm_coverage(design, args.sims, args.reps))
+                add("mean_difference", design, difference_coverage(design, args.sims, args.reps))
             design = Design(p, n, tasks=57, seeds=3)
-            add("probability_of_improvement", design, improvement_coverage(design, args.sims))
-            add("rank, best is marked", Design(p, n), best_is_marked(Design(p, n), args.sims))
+            add("probability_of_improvement", design, improvement_coverage(design, args.sims, args.reps))
+            add("rank, best is marked", Design(p, n), best_is_marked(Design(p, n), args.sims, reps=args.reps))
         add("time_to_success, median", Design(0.8, n, tasks=1), median_coverage(n, args.sims))
     for seeds, seed_sd in ((3, 0.1), (5, 0.1)):
         design = Design(0.5, 200, tasks=1, seeds=seeds, seed_sd=seed_sd)
-        add("mean_success", design, mean_coverage(design, args.sims))
-    rows.append({"what": "ratio_of_medians, 16 x 20", "coverage %": 100 * ratio_coverage(args.sims)})
+        add("mean_success", design, mean_coverage(design, args.sims, args.reps))
+    rows.append({"what": "ratio_of_medians, 16 x 20", "coverage %": 100 * ratio_coverage(args.sims, reps=args.reps)})
     return rows
 
 

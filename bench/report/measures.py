@@ -129,7 +129,9 @@ def best(episodes: pd.DataFrame) -> dict[str, str]:
         return {}
     ranking = rank(table.to_numpy().T.reshape(-1, *shape))
     top = ranking.success >= ranking.success.max()
-    words = np.where(top, "best", np.where(ranking.tied, "tied with best", ""))
+    words = np.where(ranking.tied, "tied with best", "")
+    if top.sum() == 1:
+        words[top] = "best"
     return dict(zip(table.columns.astype(str), words.tolist(), strict=True))
 
 
