@@ -43,6 +43,7 @@ class Settings:
     ray_address: str | None
     device: str
     dry_run: bool
+    latency: bool = True
 
 
 def run(spec: RunSpec, settings: Settings, console: Console) -> int:
@@ -87,7 +88,7 @@ class Plan:
 
 
 def _survey(units: Sequence[Unit], rows: ReadRows, cache: Cache, settings: Settings) -> Plan:
-    jobs = missing_jobs(latency_jobs(units, settings.device), rows)
+    jobs = missing_jobs(latency_jobs(units, settings.device), rows) if settings.latency else []
     return Plan(find_missing(units, rows, cache, also=[k for j in jobs for k in j.checkpoints]), jobs)
 
 
@@ -103,6 +104,8 @@ def _do(
         finally:
             executor.close()
     put_in_order(state.units, folder)
+    if not settings.latency:
+        return
     failed = {u.key for u in state.todo if u.kind is Kind.TRAIN and u.key not in cache}
     jobs = latency_jobs(state.units, settings.device, failed)
     _measure_latency(missing_jobs(jobs, folder.rows), folder, cache, console)

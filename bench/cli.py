@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import registry
+from bench.artifacts import write_atomically
 from bench.interfaces import UserError
 from bench.plan import make_plan, plan_key
 from bench.spec import PROFILES, RunSpec, make_spec
@@ -24,6 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 RESULTS, REPORTS = Path("results"), Path("reports")
+BASELINE = RESULTS / "baseline"
 
 
 class Device(StrEnum):
@@ -123,6 +125,52 @@ def report(
     console.print(summary_table(data).to_rich())
     for file in files:
         console.print(str(file), highlight=False, soft_wrap=True)
+
+
+@app.command()
+def compare(
+    base: Annotated[Path | None, typer.Argument(help="Folder of the run to compare with.")] = None,
+    new: Annotated[Path | None, typer.Argument(help="Folder of the run that may have got worse.")] = None,
+    ci: Annotated[
+        bool, typer.Option("--ci", help=f"Run BASE again as NEW, without latency.  [default BASE: {BASELINE}]")
+    ] = False,
+    margin: Annotated[float, typer.Option(min=0.0, max=100.0, help="Loss of success that matters, in points.")] = 5.0,
+    json: Annotated[Path | None, typer.Option(help="Write the comparison there as JSON.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write the comparison there as Markdown.")] = None,
+) -> None:
+    """Tell whether a run got worse than another; exit code 1 if it did, 2 if the two cannot be compared.
+
+    Examples:
+
+      bench compare results/before results/after
+
+      bench compare results/before results/after --json gate.json --markdown gate.md
+
+      bench compare --ci
+    """
+    import tempfile
+
+    from bench.ci import run_again
+    from bench.compare import compare as compare_runs
+    from bench.store import load_run
+
+    if ci == (new is not None):
+        raise UserError("compare two runs, 'bench compare BASE NEW', or run one again, 'bench compare [BASE] --ci'")
+    console = _console()
+    with tempfile.TemporaryDirectory(prefix="bench-compare-") as folder:
+        before = load_run(base or BASELINE)
+        after = load_run(new or run_again(before.path, Path(folder), console))
+    found = compare_runs(before, after, margin=margin / 100, exact=ci)
+    for table in found.tables():
+        console.print(table.to_rich())
+    for line in [*(found.changed or ()), *found.notes]:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    style = "red" if found.regression else "green"
+    console.print(found.summary, style=style, highlight=False, markup=False, soft_wrap=True)
+    for path, text in ((json, found.to_json()), (markdown, found.to_markdown())):
+        if path:
+            write_atomically(path, text.encode())
+    raise typer.Exit(1 if found.regression else 0)
 
 
 @app.command(name="list")

@@ -8,10 +8,11 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from bench.interfaces import UserError
-from bench.stats import Estimate, mean_success
+from bench.stats import Estimate, iqm_success, mean_success, optimality_gap, rank
 from bench.store import Run
 
 CLOCKS = ("t_e2e", "t_policy", "t_encode", "t_sample")
@@ -25,6 +26,7 @@ class Measures:
     """What all tables and figures of a report are made from."""
 
     variants: list[str]  # in the order asked for, then those that were only timed
+    episodes: pd.DataFrame  # one row per episode, with ``success``
     cells: pd.DataFrame  # one row per CELL with episodes: suite, difficulty, k, n, errors, checkpoint
     latency: pd.DataFrame  # one row per CELL that was timed, with ``same_model`` and ``<clock>_p50``, ``<clock>_p90``
     missing: list[tuple[str, str, int, str]]  # task, variant, training seed, what is missing
@@ -76,7 +78,7 @@ def measure(run: Run) -> Measures:
     asked = list(run.manifest["spec"]["methods"])
     found = [*cells["variant"], *timed["variant"]]
     variants = [*asked, *sorted(set(found) - set(asked))]
-    return Measures(variants, cells, timed, _missing(run.manifest["spec"], cells))
+    return Measures(variants, episodes, cells, timed, _missing(run.manifest["spec"], cells))
 
 
 def groups(measures: Measures) -> list[Group]:
@@ -100,13 +102,46 @@ def groups(measures: Measures) -> list[Group]:
 
 def success(cells: pd.DataFrame) -> Estimate | None:
     """Mean success over the tasks of ``cells`` (rows of one variant), or None where there are none."""
-    if cells.empty:
-        return None
+    return None if cells.empty else mean_success(*_counts(cells))
+
+
+def interquartile_success(cells: pd.DataFrame) -> Estimate | None:
+    """Interquartile mean of the success rates of ``cells`` (rows of one variant), or None where there are none."""
+    return None if cells.empty else iqm_success(*_counts(cells))
+
+
+def success_gap(cells: pd.DataFrame) -> float | None:
+    """Optimality gap of ``cells`` (rows of one variant) to full success, or None where there are none."""
+    return None if cells.empty else optimality_gap(cells["k"] / cells["n"])
+
+
+def best(episodes: pd.DataFrame) -> dict[str, str]:
+    """``best`` and ``tied with best`` by variant, among those that ran all of ``episodes`` (see `with_success`).
+
+    Empty with fewer than two such variants: there is nothing to be best among.
+    """
+    if episodes.empty:
+        return {}
+    table = episodes.pivot_table("success", ["task", "training_seed", "episode"], "variant", aggfunc="first", sort=True)
+    table = table.loc[:, table.notna().all()].astype(bool)
+    shape = [table.index.unique(level).size for level in table.index.names]
+    if table.shape[1] < 2 or len(table) != np.prod(shape):
+        return {}
+    ranking = rank(table.to_numpy().T.reshape(-1, *shape))
+    top = ranking.success >= ranking.success.max()
+    words = np.where(ranking.tied, "tied with best", "")
+    if top.sum() == 1:
+        words[top] = "best"
+    return dict(zip(table.columns.astype(str), words.tolist(), strict=True))
+
+
+def _counts(cells: pd.DataFrame) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Successes and episodes ``[M, S]`` of the cells of one variant; 0 episodes where a task lacks a training seed."""
     tasks, row = np.unique(cells["task"].to_numpy(str), return_inverse=True)
     seeds, column = np.unique(cells["training_seed"].to_numpy(int), return_inverse=True)
     k, n = np.zeros((2, len(tasks), len(seeds)), np.int64)
     k[row, column], n[row, column] = cells["k"], cells["n"]
-    return mean_success(k, n)
+    return k, n
 
 
 def seed_spread(cells: pd.DataFrame) -> str | None:

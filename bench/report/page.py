@@ -45,7 +45,7 @@ def headline(summary: Table) -> Table:
     rows = [row for row in summary.rows if row["group"] == ALL]
     first = ["suite"] if len({row["suite"] for row in rows}) > 1 else []
     speed = ["e2e_ms", "policy_ms", "policy_speedup", "sample_ms", "sample_speedup", "nfe", "params_network"]
-    columns = [*first, "method", "success", "n", *speed, "notes"]
+    columns = [*first, "method", "success", "best", "n", *speed, "notes"]
     return Table("Success and speed", summary.columns, rows).select(*columns)
 
 
@@ -55,6 +55,8 @@ def _headline(summary: Table) -> str:
         return "Nothing has been measured yet."
     references = sorted({str(row["reference"]) for row in summary.rows if row.get("reference")})
     words = "Success in percent with its 95 % interval, mean over tasks; n test episodes; median milliseconds per call."
+    if any(row.get("best") for row in table.rows):
+        words += " A method is tied with the best unless it is shown to be worse, at the level of 5 % for all together."
     if references:
         words += f" Speed-ups are against {escape_markdown(', '.join(references))}, timed in the same interleaved run."
     return f"{table.to_markdown()}\n{words} {_files('summary')}"

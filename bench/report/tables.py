@@ -6,7 +6,18 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from bench.report.measures import EVERY_SUITE, Measures, group_latency, groups, seed_spread, success, with_success
+from bench.report.measures import (
+    EVERY_SUITE,
+    Measures,
+    best,
+    group_latency,
+    groups,
+    interquartile_success,
+    seed_spread,
+    success,
+    success_gap,
+    with_success,
+)
 from bench.report.table import Column, Table, Value, count, factor, milliseconds, probability, share
 from bench.stats import Estimate, mcnemar
 from bench.store import Run
@@ -29,7 +40,8 @@ def summary(measures: Measures) -> Table:
     """Each variant on each suite and difficulty group: success, latency, cost, speed-up."""
     columns = [
         Column("suite", "suite"), Column("group", "group"), Column("method", "method"), Column("tasks", "tasks", count),
-        Column("success", "success %", share, interval=True), Column("n", "n", count),
+        Column("success", "success %", share, interval=True), Column("best", "best"), Column("n", "n", count),
+        Column("iqm", "IQM %", share, interval=True), Column("optimality_gap", "optimality gap, points", share),
         Column("seed_spread", "seed spread %"), *_LATENCY, Column("nfe", "NFE", count),
         Column("params_network", "head parameters", count), *_SPEEDUP,
         Column("reference", "faster than"), Column("notes", "notes"),
@@ -39,6 +51,7 @@ def summary(measures: Measures) -> Table:
         cells = measures.cells[measures.cells["task"].isin(group.tasks)]
         # Tasks of a suite share the shapes of a network, so one timing serves all groups of the suite.
         everywhere = group.suite == EVERY_SUITE
+        marks = best(measures.episodes[measures.episodes["task"].isin(group.tasks)])
         timed = measures.latency[everywhere | (measures.latency["suite"] == group.suite)]
         for variant in measures.variants:
             own, clocked = cells[cells["variant"] == variant], timed[timed["variant"] == variant]
@@ -52,8 +65,9 @@ def summary(measures: Measures) -> Table:
                 notes.append(f"{errors} failed with an error")
             row: dict[str, Value] = {
                 "suite": group.suite, "group": group.difficulty.replace("_", " "), "method": variant,
-                "tasks": covered, "success": NOT_RUN if own.empty else success(own),
-                "n": int(own["n"].sum()), "seed_spread": seed_spread(own),
+                "tasks": covered, "success": NOT_RUN if own.empty else success(own), "best": marks.get(variant),
+                "n": int(own["n"].sum()), "iqm": interquartile_success(own), "optimality_gap": success_gap(own),
+                "seed_spread": seed_spread(own),
             }  # fmt: skip
             rows.append(_with_latency(row, clocked, notes))
     return Table("Success and speed by suite and difficulty", columns, rows)

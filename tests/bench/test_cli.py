@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from bench import cli
+from tests.fakes import FakeMethod
 
 
 def bench(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -43,6 +46,10 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
         (["list", "robots"], "'tasks'"),
         (["report", "nowhere"], "no run there"),
         (["report"], "make one with 'bench run'"),
+        (["compare", "one"], "two runs"),
+        (["compare", "one", "two", "--ci"], "two runs"),
+        (["compare", "one", "two"], "one: no run there"),
+        (["compare", "--ci"], "results/baseline: no run there"),
     ],
 )
 def test_bad_input(
@@ -93,6 +100,25 @@ class TestWithFakes:
         call(monkeypatch, *self.RUN, "base", "--out", "[one]")
         call(monkeypatch, *self.RUN, "base", "--out", "[one]", "--dry-run")
         assert "1 done already" in capsys.readouterr().out.splitlines()[-2]
+
+    def test_the_base_run_again_is_equal(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+        monkeypatch.setattr("bench.compare.matching.same_machine", lambda *_: True)
+        call(monkeypatch, *self.RUN, "base,student", "--out", "results/baseline")
+        assert call(monkeypatch, "compare", "--ci", "--json", "found/it.json", "--markdown", "found/it.md") == 0
+        assert capsys.readouterr().out.endswith("no regression\n")
+        found = json.loads(Path("found/it.json").read_text(encoding="utf-8"))
+        assert found["changed"] == []
+        assert [row["verdict"] for row in found["success"]] == ["identical"] * 2
+
+        def weaker(self: FakeMethod, *arguments: object) -> torch.Tensor:
+            return original(self, *arguments) - 0.5
+
+        original = FakeMethod.sample
+        monkeypatch.setattr(FakeMethod, "sample", weaker)
+        assert call(monkeypatch, "compare", "--ci") == 1
+        out = capsys.readouterr().out
+        assert "base on fake/walk, training seed 0, episode 0: " in out
+        assert "REGRESSION: 4 episodes changed, which must not" in out
 
     def test_a_folder_that_cannot_be_written_is_refused_first(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture

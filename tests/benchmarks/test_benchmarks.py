@@ -12,12 +12,24 @@ import torch
 
 from bench.interfaces import DemoSet, Observations, TaskSpec
 from bench.seeding import torch_generator
+from bench.stats import Verdict, probability_of_improvement
 from bench.windows import batches
-from benchmarks import growth, harness_overhead, inference, output, point_cloud, rollout, scaling, training_step
+from benchmarks import (
+    growth,
+    harness_overhead,
+    inference,
+    output,
+    point_cloud,
+    rollout,
+    scaling,
+    statistics,
+    training_step,
+)
 from benchmarks.hardware_limit import Work, limit_seconds, needed_work
 from benchmarks.inputs import policies
 from benchmarks.paired import interleave, speedup
 from benchmarks.reference import point_cloud as plain_cloud
+from benchmarks.reference.statistics import probability_of_improvement as plain_improvement
 from benchmarks.reference.training import PlainTeacher, use_plain_layers
 from envs import registry
 from envs.metaworld import CROP, MetaWorld
@@ -164,7 +176,29 @@ def test_growth() -> None:
     assert all(row["drive s"] > 0 and row["report s"] > 0 for row in rows)
 
 
-@pytest.mark.parametrize("script", [growth, training_step, point_cloud, rollout, inference, harness_overhead, scaling])
+def test_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statistics, "SIZES", (20,))
+    monkeypatch.setattr(statistics, "CHANCES", (0.5,))
+    speed = statistics.main(["--parts", "speed", "--blocks", "2", "--calls", "1"])
+    assert speed[-1]["what"] == "probability_of_improvement"
+    assert all(row["ms"] > 0 for row in speed)
+    gate = statistics.main(["--parts", "gate", "--sims", "10"])
+    assert sum(gate[0][f"{verdict} %"] for verdict in Verdict) == pytest.approx(100)
+    coverage = statistics.main(["--parts", "coverage", "--sims", "10", "--reps", "20"])
+    assert all(0 <= row["coverage %"] <= 100 for row in coverage)
+
+
+def test_the_plain_loop_computes_the_same_probability() -> None:
+    a, b = np.random.default_rng(0).integers(0, 5, (2, 6, 3))
+    plain, ours = plain_improvement(a, b, reps=200), probability_of_improvement(a, b)
+    assert plain.value == pytest.approx(ours.value)
+    assert plain.high - plain.low == pytest.approx((2 / 3) ** 0.5 * (ours.high - ours.low), rel=0.2)
+
+
+SCRIPTS = [growth, training_step, point_cloud, rollout, inference, harness_overhead, scaling, statistics]
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
 def test_help_and_bad_arguments(script: object, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         script.main(["--help"])  # type: ignore[attr-defined]

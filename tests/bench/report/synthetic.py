@@ -63,7 +63,7 @@ def make_run(
         },
         "command": f"bench run --methods {','.join(variants)} --tasks quick", "versions": {"python": "3.12.1"},
         "hardware": {"cpu": "Test CPU", "cores": 2}, "created": "2026-01-01T00:00:00+00:00", "wall_seconds": 754.2,
-        "git": {"revision": "0123456789abcdef", "dirty": False, "diff_sha256": None},
+        "device": "cpu", "git": {"revision": "0123456789abcdef", "dirty": False, "diff_sha256": None},
     }  # fmt: skip
     return Run(Path("runs/synthetic"), manifest, **{name: _frame(name, found) for name, found in rows.items()})
 

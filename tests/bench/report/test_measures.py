@@ -7,7 +7,7 @@ import pytest
 
 from bench.interfaces import UserError
 from bench.report import tables
-from bench.report.measures import group_latency, groups, measure, success
+from bench.report.measures import best, group_latency, groups, measure, success
 from bench.stats import wilson
 from tests.bench.report.synthetic import make_run, with_rows
 
@@ -144,3 +144,19 @@ def test_errors_are_listed_by_cell() -> None:
             "task": TASKS[0], "method": "sdm", "training_seed": 0, "error": "SimulatorError: unstable", "episodes": 20,
         }
     ]  # fmt: skip
+
+
+def test_best_and_tied_with_it() -> None:
+    run = make_run([f"metaworld/task-{i}" for i in range(6)], {"dp3": 0.98, "sdm": 0.97, "manicm": 0.2})
+    row = {r["method"]: r for r in tables.summary(measure(run)).rows if r["group"] == "all"}
+    assert sorted(str(row[name]["best"]) for name in ("dp3", "sdm")) == ["best", "tied with best"]
+    assert row["manicm"]["best"] == ""
+    assert row["dp3"]["optimality_gap"] == pytest.approx(1 - row["dp3"]["success"].value)
+    assert row["dp3"]["iqm"].low <= row["dp3"]["iqm"].value <= row["dp3"]["iqm"].high
+
+
+def test_best_is_said_of_those_only_that_ran_everything() -> None:
+    run = make_run(TASKS, {"dp3": 0.9, "sdm": 0.9, "manicm": 0.9}, not_run=[(TASKS[0], "manicm")])
+    found = best(measure(run).episodes)
+    assert set(found) == {"dp3", "sdm"}
+    assert not best(measure(make_run(TASKS, {"dp3": 0.9})).episodes)

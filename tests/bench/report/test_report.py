@@ -84,7 +84,7 @@ def test_output_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None
 def test_summary_for_the_terminal_has_a_row_per_method() -> None:
     table = summary_table(make_run(TASKS, {"dp3": 0.9, "sdm": 0.9}))
     assert [row[0] for row in table.body()] == ["dp3", "sdm"]
-    assert table.header()[:3] == ["method", "success %", "n"]
+    assert table.header()[:4] == ["method", "success %", "best", "n"]
 
 
 def test_pareto_front_keeps_what_nothing_dominates() -> None:

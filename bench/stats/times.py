@@ -1,0 +1,84 @@
+"""Times: the ratio of two latencies, and how many steps success takes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from bench.stats.intervals import Counts, Estimate, Floats, percentile_interval
+
+
+class SuccessTimes(NamedTuple):
+    """When episodes succeed: an empirical CDF that ends at the success rate, as failures never do."""
+
+    steps: Floats  # [T] increasing, the steps at which any episode succeeded
+    share: Floats  # [T] of all episodes, failures included, that had succeeded by then
+    median: Estimate  # the step by which half of all episodes had succeeded; infinite where that never was
+
+
+def time_to_success(steps: npt.ArrayLike, *, confidence: float = 0.95) -> SuccessTimes:
+    """Empirical CDF of the steps to success, and its median with the percentile bootstrap interval.
+
+    The bootstrap is the exact one (Efron 1979), without drawing: of n resampled episodes at least ceil(n/2) lie among
+    the i fastest with a binomial probability. Ends are episodes, the next ones outwards. Failures count, as otherwise a
+    policy would look faster for failing where it is slow.
+
+    Args:
+        steps: ``[N]`` step of the first success of each episode, NaN or infinite where it failed.
+
+    Raises:
+        ValueError: if there is no episode.
+    """
+    times = np.asarray(steps, np.float64)
+    if times.ndim != 1 or not times.size:
+        raise ValueError(f"need steps [N] of at least one episode, got {times.shape}")
+    ordered = np.sort(np.where(np.isnan(times), np.inf, times))
+    n, half = len(ordered), -(-len(ordered) // 2)
+    by_then = stats.binom.sf(half - 1, n, np.arange(1, n + 1) / n)  # P(resampled median <= i-th fastest)
+    tail = (1.0 - confidence) / 2.0
+    first, last = np.searchsorted(by_then, [tail, 1.0 - tail])
+    low, high = ordered[max(first - 1, 0)], ordered[last]
+    solved = ordered[np.isfinite(ordered)]
+    at, count = np.unique(solved, return_counts=True)
+    return SuccessTimes(at, count.cumsum() / n, Estimate(float(ordered[half - 1]), float(low), float(high)))
+
+
+def ratio_of_medians(
+    numerator: npt.ArrayLike,
+    denominator: npt.ArrayLike,
+    *,
+    reps: int = 1000,
+    seed: int = 0,
+    confidence: float = 0.95,
+) -> Estimate:
+    """Ratio of two medians measured in interleaved blocks, with a block bootstrap interval.
+
+    Block i of one side was measured next to block i of the other, so both are drawn together: drift of the machine that
+    is slower than a block hits both sides of the ratio. Calls are drawn again within the drawn blocks, because with few
+    blocks their spread alone understates the error.
+
+    Args:
+        numerator: ``[blocks, calls]`` times, at least 2 blocks.
+        denominator: ``[blocks, calls]`` times measured in between; the number of calls may differ.
+
+    Raises:
+        ValueError: if the numbers of blocks differ, there are fewer than 2, or blocks are empty or of unequal length.
+    """
+    a, b = np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)
+    if a.ndim != 2 or b.ndim != 2 or len(a) != len(b) or len(a) < 2 or a.size == 0 or b.size == 0:
+        raise ValueError(f"need times [blocks, calls] with the same number (>= 2) of blocks, got {a.shape}, {b.shape}")
+    rng = np.random.default_rng(seed)
+    blocks = rng.integers(len(a), size=(reps, len(a)))
+    ratios = _resampled_medians(a, blocks, rng) / _resampled_medians(b, blocks, rng)
+    low, high = percentile_interval(ratios, confidence)
+    return Estimate(float(np.median(a) / np.median(b)), low, high)
+
+
+def _resampled_medians(times: Floats, blocks: Counts, rng: np.random.Generator) -> Floats:
+    """Medians ``[R]`` of the blocks ``[R, blocks]``, calls resampled within each."""
+    calls = rng.integers(times.shape[1], size=(*blocks.shape, times.shape[1]))
+    drawn = times[blocks[:, :, None], calls]
+    return np.asarray(np.median(drawn.reshape(len(blocks), -1), axis=1))

@@ -1,0 +1,206 @@
+"""Comparing runs: what is judged, what is refused, what is said."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.compare import Comparison, compare
+from bench.compare.matching import same_machine
+from bench.interfaces import UserError
+from bench.stats import Verdict
+from bench.store import Run
+from tests.bench.report.synthetic import make_run, with_rows
+
+TASKS = [f"metaworld/task-{i}" for i in range(8)]
+
+
+def make(**arguments: Any) -> Run:
+    return make_run(TASKS, {"dp3": 0.9, "sdm": 0.85}, **arguments)
+
+
+def losing(run: Run, variant: str, every: int = 2) -> Run:
+    """The run, in which a variant fails every so many episodes that it solved."""
+    episodes = run.episodes.copy()
+    solved = episodes.index[(episodes["variant"] == variant) & episodes["success_ever"]]
+    episodes.loc[solved[::every], "success_ever"] = False
+    return with_rows(run, episodes=episodes)
+
+
+def with_manifest(run: Run, section: str, **fields: Any) -> Run:
+    return replace(run, manifest={**run.manifest, section: {**run.manifest[section], **fields}})
+
+
+def with_latency(run: Run, change: Mapping[str, Any] | None = None, factor: float = 1.0) -> Run:
+    latency = run.latency.copy()
+    for clock in ("t_e2e", "t_policy"):
+        latency[clock] = [{"p50": factor * c["p50"], "p90": c["p90"] and factor * c["p90"]} for c in latency[clock]]
+    for name, value in (change or {}).items():
+        latency[name] = [value] * len(latency)
+    return with_rows(run, latency=latency)
+
+
+def test_a_run_is_not_worse_than_itself() -> None:
+    found = compare(make(), make())
+    assert not found.regression
+    assert found.summary == "no regression"
+    assert [(row.variant, row.tasks, row.pairs) for row in found.success] == [("dp3", 8, 160), ("sdm", 8, 160)]
+    assert {row.verdict for row in found.success} == {Verdict.IDENTICAL}
+    assert {row.verdict for row in found.latency} == {"alike"}
+
+
+def test_a_loss_is_named() -> None:
+    base = make(seeds=(0, 1))
+    found = compare(base, losing(base, "sdm"))
+    verdicts = {row.variant: row.verdict for row in found.success}
+    assert verdicts == {"dp3": Verdict.IDENTICAL, "sdm": Verdict.REGRESSION}
+    assert found.summary == "REGRESSION: success lost: sdm on metaworld"
+    row = found.success[1]
+    assert row.new - row.base == pytest.approx(row.difference.value)
+    assert row.difference.low < row.difference.value < row.difference.high < 0
+    assert not compare(losing(base, "sdm"), base).regression
+
+
+def test_a_method_that_ends_in_errors_has_lost_its_success() -> None:
+    found = compare(make(), make(broken=[(task, "sdm") for task in TASKS]))
+    assert found.success[1].verdict is Verdict.REGRESSION
+    assert found.success[1].new == 0
+    assert found.success[1].lost_tasks
+
+
+def test_order_of_records_does_not_matter() -> None:
+    base, new = make(), losing(make(), "dp3", 5)
+    rng = np.random.default_rng(0)
+    mixed = [with_rows(r, episodes=r.episodes.iloc[rng.permutation(len(r.episodes))]) for r in (base, new)]
+    assert compare(*mixed).to_json() == compare(base, new).to_json()
+
+
+def test_few_episodes_decide_nothing() -> None:
+    base = make_run(TASKS[:1], {"dp3": 0.9}, episodes=5, latency=False)
+    found = compare(base, losing(base, "dp3", 5))
+    assert not found.regression
+    assert found.summary == "no regression; 1 of 1 undecided: too few episodes"
+
+
+@pytest.mark.parametrize(
+    ("section", "fields", "message"),
+    [
+        ("spec", {"profile": "paper"}, "spec.profile: lite in base, paper in new"),
+        ("spec", {"base_seed": 7}, "spec.base_seed: 0 in base, 7 in new"),
+        ("spec", {"control_hz": 20}, "spec.control_hz: None in base, 20 in new"),
+        ("versions", {"mujoco": "9.9"}, "versions.mujoco: None in base, 9.9 in new"),
+    ],
+)
+def test_another_contract_is_refused(section: str, fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        compare(make(), with_manifest(make(), section, **fields))
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("assets", "metaworld-v3/2", "assets: metaworld-v3/1 in base, metaworld-v3/2 in new"),
+        (
+            "state_hash",
+            "f" * 16,
+            "320 episodes have another initial state .first: episode 0 of metaworld/task-0, state_",
+        ),
+        ("seed", 5, "320 episodes have another initial state"),
+    ],
+)
+def test_other_scenes_are_refused(column: str, value: object, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        compare(make(), with_rows(make(), episodes=make().episodes.assign(**{column: value})))
+
+
+def test_all_differences_are_named_at_once() -> None:
+    other = with_manifest(with_manifest(make(), "spec", profile="smoke"), "versions", metaworld="4")
+    with pytest.raises(UserError, match=r"profile.*; versions\.metaworld"):
+        compare(make(), other)
+
+
+def test_missing_episodes_are_refused_and_additional_ones_left_out() -> None:
+    part = make(not_run=[(task, "sdm") for task in TASKS[:5]])
+    with pytest.raises(
+        UserError, match=r"100 episodes are missing in new .sdm on metaworld/task-0, seed 0, .* and 2 more"
+    ):
+        compare(make(), part)
+    assert compare(part, make()).notes == ["100 episodes that only the new run has were left out."]
+    with pytest.raises(UserError, match="no episodes"):
+        compare(with_rows(make(), episodes=make().episodes.iloc[:0]), make())
+
+
+def test_latency_is_compared_on_one_machine_only() -> None:
+    base = make()
+    slow = compare(base, with_latency(base, factor=1.5))
+    assert {row.verdict for row in slow.latency} == {"slower"}
+    assert slow.regression
+    assert slow.latency[0].ratio is not None
+    assert slow.latency[0].ratio.value == pytest.approx(1.5)
+    assert {row.verdict for row in compare(with_latency(base, factor=1.5), base).latency} == {"faster"}
+    assert {row.verdict for row in compare(base, with_latency(base, factor=1.1)).latency} == {"undecided"}
+    for change, verdict in (
+        (
+            {"hardware": {**base.latency["hardware"][0], "cpu": "Other"}},
+            "not comparable: cpu Test CPU in base, Other in new",
+        ),
+        ({"contended": True}, "not comparable: machine busy while timed"),
+        ({"warm": False}, "not comparable: not warm"),
+    ):
+        found = compare(base, with_latency(base, change, factor=1.5))
+        assert {row.verdict for row in found.latency} == {verdict}
+        assert not found.regression
+    assert not compare(base, with_latency(base, {"mode": "gpu"}, factor=1.5)).latency
+    torch = {**base.latency["hardware"][0], "torch": "9"}
+    assert compare(base, with_latency(base, {"hardware": torch}, factor=1.5)).regression
+
+
+def test_without_a_percentile_a_ratio_is_not_judged() -> None:
+    base = make()
+    base = with_rows(base, latency=base.latency.assign(t_e2e=[{"p50": 1.0, "p90": None}] * len(base.latency)))
+    row = compare(base, base).latency[0]
+    assert row.ratio is None
+    assert row.verdict.startswith("not judged")
+
+
+def test_exact_episodes_on_the_same_machine() -> None:
+    base = make()
+    episodes = base.episodes.copy()
+    episodes.loc[3, "return"] = 0.5
+    new = with_rows(base, episodes=episodes)
+    found = compare(base, new, exact=True)
+    assert found.changed == ["dp3 on metaworld/task-0, training seed 0, episode 3: return was 0.0, is 0.5"]
+    assert found.regression
+    assert compare(base, new).changed is None
+    other = with_manifest(new, "hardware", cpu="Other")
+    assert not same_machine(base.manifest, other.manifest)
+    elsewhere = compare(base, other, exact=True)
+    assert elsewhere.changed is None
+    assert "not asked for" in elsewhere.notes[0]
+    assert not elsewhere.regression
+
+
+def test_json_and_markdown() -> None:
+    base = make()
+    found: Comparison = compare(base, losing(base, "sdm"))
+    content = json.loads(found.to_json())
+    assert content["schema"] == "comparison/1"
+    assert content["regression"] is True
+    assert content["success"][1]["verdict"] == "regression"
+    assert len(content["success"][1]["difference"]) == 3
+    page = found.to_markdown()
+    assert page.startswith("# runs/synthetic against runs/synthetic\n\n**REGRESSION: success lost: sdm")
+    assert "| metaworld | sdm | 8 | 160 |" in page
+
+
+def test_pairs_with_an_empty_hash_are_matched_by_seed() -> None:
+    episodes = make().episodes
+    episodes.loc[0, ["state_hash", "error"]] = ["", "SimulatorError"]
+    assert isinstance(episodes, pd.DataFrame)
+    assert compare(make(), with_rows(make(), episodes=episodes)).success[0].pairs == 160
