@@ -129,6 +129,7 @@ def _latency(
         **cell, "schema": "latency/1", "variant": variant, "checkpoint": checkpoint, "device": "cpu", "mode": "cpu1",
         "n": 320, "nfe": nfe, "executed_steps": 3, "horizon": 4, "params": 1_234_567, "params_network": 1_100_000,
         "checkpoint_bytes": 5_000_000, **{c: {"p50": v, "p90": 1.2 * v} for c, v in clocks.items()}, "cold_ms": 31.0,
+        "e2e_quantiles": [clocks["t_e2e"] * (0.9 + 0.2 * i / 99) for i in range(100)],
         "warm": True, "contended": False, "reference": None if slow else reference,
         "speedup": None if slow else {c: {"ratio": r, "low": 0.97 * r, "high": 1.03 * r} for c, r in ratios.items()},
         "peak_rss_mb": 512.0,
