@@ -8,7 +8,7 @@ import shlex
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,8 +20,8 @@ from bench.costs import Costs
 from bench.executor import Executor, InProcessExecutor, RayExecutor
 from bench.hardware import fingerprint
 from bench.interfaces import UserError
-from bench.latency_stage import LatencyJob, latency_jobs, missing_jobs, run_job
-from bench.plan import Kind, Unit, make_plan, plan_key
+from bench.latency_stage import LatencyJob, latency_jobs, missing_jobs, run_job, timed_variants
+from bench.plan import Kind, Unit, make_plan, plan_key, realtime_units
 from bench.progress import STAGES, display, duration
 from bench.provenance import git_state
 from bench.run import Driver, ReadRows, State, find_missing, put_in_order, repair
@@ -51,12 +51,12 @@ def run(spec: RunSpec, settings: Settings, console: Console) -> int:
     units = make_plan(spec, settings.device)
     cache, costs = Cache(settings.cache), Costs(settings.cache / "costs.json")
     if settings.dry_run:
-        plan = _survey(units, lambda name: read_rows(settings.out / f"{name}.jsonl"), cache, settings)
+        plan = _survey(units, lambda name: read_rows(settings.out / f"{name}.jsonl"), cache, spec, settings)
         _print_plan(plan, costs, spec, settings, console)
         return OK
     _check_writable(settings.cache, settings.reports)
     with RunFolder(settings.out, spec, plan_key(units)) as folder:
-        plan = _survey(units, folder.rows, cache, settings)
+        plan = _survey(units, folder.rows, cache, spec, settings)
         _print_plan(plan, costs, spec, settings, console)
         started = time.monotonic()
         if plan.has_work:
@@ -80,35 +80,47 @@ class Plan:
 
     state: State
     jobs: list[LatencyJob]
+    realtime: State  # with the latencies that are known now
 
     @property
     def has_work(self) -> bool:
         """Whether anything will be measured."""
-        return bool(self.state.todo or self.jobs)
+        return bool(self.state.todo or self.jobs or self.realtime.todo)
 
 
-def _survey(units: Sequence[Unit], rows: ReadRows, cache: Cache, settings: Settings) -> Plan:
-    jobs = missing_jobs(latency_jobs(units, settings.device), rows) if settings.latency else []
-    return Plan(find_missing(units, rows, cache, also=[k for j in jobs for k in j.checkpoints]), jobs)
+def _survey(units: Sequence[Unit], rows: ReadRows, cache: Cache, spec: RunSpec, settings: Settings) -> Plan:
+    jobs = latency_jobs(units, settings.device) if settings.latency else []
+    realtime = find_missing(realtime_units(units, spec.control_hz, timed_variants(jobs, rows)), rows, cache)
+    jobs = missing_jobs(jobs, rows)
+    later = [key for job in jobs for key in job.checkpoints] + [key for unit in realtime.todo for key in unit.needs]
+    return Plan(find_missing(units, rows, cache, also=later), jobs, realtime)
 
 
 def _do(
     plan: Plan, folder: RunFolder, cache: Cache, costs: Costs, settings: Settings, console: Console
 ) -> None:  # fmt: skip
-    state = plan.state
+    units = plan.state.units
+    failed = _drive(plan.state, {}, folder, cache, costs, settings, console)
+    jobs = latency_jobs(units, settings.device, failed) if settings.latency else []
+    _measure_latency(missing_jobs(jobs, folder.rows), folder, cache, console)
+    late = realtime_units(units, folder.spec.control_hz, timed_variants(jobs, folder.rows))
+    _drive(find_missing(late, folder.rows, cache), failed, folder, cache, costs, settings, console)
+
+
+def _drive(
+    state: State, failed: Mapping[str, str], folder: RunFolder, cache: Cache, costs: Costs, settings: Settings,
+    console: Console,
+) -> Mapping[str, str]:  # fmt: skip
+    """Do what is missing of a stage; returns the errors by key, those of earlier stages included."""
     repair(state, folder, cache)
     if state.todo:
         executor = _executor(settings, len(state.todo))
         try:
-            Driver(state, folder, cache, costs, executor, display(console)).run()
+            failed = Driver(state, folder, cache, costs, executor, display(console), failed).run()
         finally:
             executor.close()
     put_in_order(state.units, folder)
-    if not settings.latency:
-        return
-    failed = {u.key for u in state.todo if u.kind is Kind.TRAIN and u.key not in cache}
-    jobs = latency_jobs(state.units, settings.device, failed)
-    _measure_latency(missing_jobs(jobs, folder.rows), folder, cache, console)
+    return failed
 
 
 def _executor(settings: Settings, open_units: int) -> Executor:
@@ -174,17 +186,20 @@ def _write_manifest(folder: RunFolder, settings: Settings, seconds: float) -> No
 
 
 def _print_plan(plan: Plan, costs: Costs, spec: RunSpec, settings: Settings, console: Console) -> None:
-    cells = [u for u in plan.state.units if u.kind is Kind.EVALUATE]
-    done = sum(u.key in plan.state.recorded for u in cells)
+    cells = [*(u for u in plan.state.units if u.kind is Kind.EVALUATE), *plan.realtime.units]
+    recorded = plan.state.recorded | plan.realtime.recorded
+    done = sum(u.key in recorded for u in cells)
     counted = [(len(spec.methods), "method"), (len(spec.tasks), "task"), (len(spec.seeds), "seed")]
     sizes = " x ".join(f"{count} {word}{'s' * (count != 1)}" for count, word in counted)
+    if spec.control_hz:
+        sizes += f", each also in real time at {spec.control_hz} Hz"
     console.print(
         f"{len(cells)} cells: {sizes} ({', '.join(spec.methods)}), {spec.episodes} episodes each, "
         f"profile {spec.profile}; {done} done already",
         highlight=False, markup=False, soft_wrap=True,
     )  # fmt: skip
     if plan.has_work:
-        todo = plan.state.todo
+        todo = [*plan.state.todo, *plan.realtime.todo]
         counts = Counter(u.kind for u in todo)
         slots = 1 if settings.workers == 0 else max(1, min(settings.workers or _cores(), len(todo)))
         seconds = sum(costs.estimate(u) for u in todo) / slots + sum(job.seconds() for job in plan.jobs)
@@ -198,23 +213,23 @@ def _print_plan(plan: Plan, costs: Costs, spec: RunSpec, settings: Settings, con
 
 
 def _report(settings: Settings, console: Console) -> int:
-    from bench.report import summary_table, write_report
+    from bench.report import realtime_table, summary_table, write_report
 
     run_data = load_run(settings.out)
     files = write_report(run_data, settings.reports / settings.out.resolve().name)
     console.print(summary_table(run_data).to_rich())
-    episodes = run_data.episodes
-    failed = episodes[episodes["checkpoint"].isna()] if len(episodes) else episodes
-    cells = failed[["task", "variant", "training_seed"]].drop_duplicates()
-    untimed = set(episodes["suite"]) - set(run_data.latency["suite"])
-    if len(cells):
+    if not run_data.realtime.empty:
+        console.print(realtime_table(run_data).to_rich())
+    failed = [key for rows in (run_data.episodes, run_data.realtime) for key in rows["key"][rows["checkpoint"].isna()]]
+    untimed = set(run_data.episodes["suite"]) - set(run_data.latency["suite"])
+    if failed:
         console.print(
-            f"{len(cells)} cells in error, their {len(failed)} episodes count as failures: "
+            f"{len(set(failed))} cells in error, their {len(failed)} episodes count as failures: "
             f"{settings.out / 'errors.jsonl'} says why; the same command tries them again",
             style="red", highlight=False, markup=False, soft_wrap=True,
         )  # fmt: skip
     console.print(f"report: {files[0]}", highlight=False, markup=False, soft_wrap=True)
-    return CELLS_IN_ERROR if len(cells) or untimed else OK
+    return CELLS_IN_ERROR if failed or untimed else OK
 
 
 def newest_run(results: Path) -> Path:

@@ -72,6 +72,10 @@ def run(
         typer.Option(help="A Ray cluster to work on, as in [cyan]ray://head:10001[/cyan] or [cyan]auto[/cyan]."),
     ] = None,
     device: Annotated[Device, typer.Option(help="Where networks are trained and run.")] = Device.cpu,
+    control_hz: Annotated[
+        int | None,
+        typer.Option(help="Also evaluate in real time, at so many control steps per second: latency costs steps."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
 ) -> None:
     """Measure: demos, training, evaluation, latency, report.
@@ -84,13 +88,15 @@ def run(
 
       bench run --methods dp3,dp3@nfe=1,sdm --tasks metaworld:hard --seeds 0,1,2 --episodes 50
 
+      bench run --methods dp3,sdm --control-hz 20
+
       bench run --methods dp3,sdm --tasks 'metaworld/door-*' --profile smoke --dry-run
     """
     from bench import app as application
 
     if ray_address and workers == 0:
         raise UserError("--workers 0 works in this process, --ray-address on a cluster: give one of them")
-    spec = make_spec(_items(methods), _items(tasks), _numbers(seeds), profile, episodes)
+    spec = make_spec(_items(methods), _items(tasks), _numbers(seeds), profile, episodes, control_hz=control_hz)
     console, torch_device = _console(), _device(device)
     if "all" in _items(tasks):
         for suite, reason in _missing_suites().items():
@@ -243,7 +249,8 @@ def _device(device: Device) -> str:
 def _run_name(spec: RunSpec, tasks: str, device: str) -> str:
     """A folder name that people recognise and that no other plan has."""
     words = "".join(c if c.isalnum() else "-" for c in tasks).strip("-")
-    return f"{words[:40]}-{spec.profile}-{plan_key(make_plan(spec, device))[:8]}"
+    rate = f"-{spec.control_hz}hz" if spec.control_hz else ""
+    return f"{words[:40]}-{spec.profile}{rate}-{plan_key(make_plan(spec, device))[:8]}"
 
 
 def _console() -> Console:

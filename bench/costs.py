@@ -39,7 +39,7 @@ def _first_guess(unit: Unit) -> float:
         return 2 + 1.0 * unit.profile.demos
     assert unit.method is not None
     per_episode = 0.5 + 0.05 * unit.method.nfe
-    if unit.kind is Kind.EVALUATE:
+    if unit.kind is not Kind.TRAIN:
         return 2 + per_episode * unit.episodes
     per_step = {"smoke": 0.01, "lite": 0.06}.get(unit.profile.name, 3.0)
     curve = unit.profile.curve_points * unit.profile.selection_episodes * per_episode

@@ -162,6 +162,7 @@ class Timer:
             "params_network": sum(p.numel() for p in method.network.parameters()),
             "checkpoint_bytes": len(self.contender.checkpoint.data),
             **{name: _percentiles(times[:, i]) for i, name in enumerate(CLOCKS)},
+            "e2e_quantiles": [float(q) for q in np.quantile(times[:, 0], (np.arange(100) + 0.5) / 100)],
             "cold_ms": self.cold_ms, "warm": self.warm, "contended": contended,
             "reference": reference.contender.row["variant"] if reference else None, "speedup": speedup,
             "peak_rss_mb": _peak_rss_mb(),

@@ -82,6 +82,15 @@ def missing_jobs(
     return [job for job in jobs if any(job.row_key(i) not in have for i in range(len(job.units)))]
 
 
+def timed_variants(
+    jobs: Sequence[LatencyJob], rows: Callable[[str], list[dict[str, Any]]]
+) -> dict[tuple[str, Variant], dict[str, Any]]:
+    """The rows that were measured on one core or on a GPU, by suite and variant."""
+    found = {row["key"]: row for row in rows("latency") if row["mode"] in ("cpu1", "gpu")}
+    keys = {(j.units[0].task.suite, v): j.row_key(i) for j in jobs for i, v in enumerate(j.variants)}
+    return {entry: found[key] for entry, key in keys.items() if key in found}
+
+
 def run_job(job: LatencyJob, cache: Cache) -> list[dict[str, Any]]:
     """Measure in a fresh process; returns the rows of ``latency.jsonl``.
 

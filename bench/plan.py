@@ -1,22 +1,25 @@
-"""From a `RunSpec` to the units of work it needs: demos -> teacher -> student -> evaluation."""
+"""From a `RunSpec` to the units of work it needs: demos -> teacher -> student -> evaluation, in real time too."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
+from typing import Any
 
 from bench import registry
 from bench.interfaces import MethodSpec, TaskSpec
+from bench.realtime import RealTime
 from bench.spec import PROTOCOL, Profile, RunSpec, Variant, content_key, profile
 
 
 class Kind(StrEnum):
-    """The three kinds of work."""
+    """The kinds of work."""
 
     DEMOS = "demos"
     TRAIN = "train"
     EVALUATE = "evaluate"
+    REALTIME = "realtime"  # an evaluation with the latency in the loop
 
 
 @dataclass(frozen=True)
@@ -28,12 +31,13 @@ class Unit:
     task: TaskSpec
     profile: Profile
     base_seed: int
-    method: MethodSpec | None = None  # train and evaluate
+    method: MethodSpec | None = None  # all but demos
     variant: Variant | None = None  # evaluate: with options; train: the bare method
     training_seed: int = 0
-    episodes: int = 0  # evaluate
+    episodes: int = 0  # evaluate and realtime
     demos: str | None = None  # key of the demo set (train)
-    checkpoint: str | None = None  # key of the teacher (train) or of the policy (evaluate)
+    checkpoint: str | None = None  # key of the teacher (train) or of the policy (evaluate and realtime)
+    realtime: RealTime | None = None  # realtime: control rate and latency
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -69,6 +73,32 @@ def make_plan(spec: RunSpec, device: str = "cpu") -> list[Unit]:
                 evaluation = _evaluate_unit(variant, trained[-1], spec.episodes)
                 units[evaluation.key] = evaluation
     return list(units.values())
+
+
+def realtime_units(
+    units: Iterable[Unit], control_hz: int | None, timed: Mapping[tuple[str, Variant], Mapping[str, Any]]
+) -> list[Unit]:
+    """The evaluations of a plan once more, in real time; none without a control rate.
+
+    They are planned when latency has been measured, as their keys depend on it. A unit of which it is not known is
+    planned too: it is work to do, and without a latency it fails.
+
+    Args:
+        timed: Rows of ``latency.jsonl`` by suite and variant.
+    """
+    if control_hz is None:
+        return []
+    late = []
+    for unit in units:
+        if unit.kind is Kind.EVALUATE and unit.variant is not None:
+            row = timed.get((unit.task.suite, unit.variant))
+            realtime = RealTime(control_hz, row["key"], tuple(row["e2e_quantiles"])) if row else RealTime(control_hz)
+            key = content_key({
+                "protocol": PROTOCOL, "kind": "realtime", "evaluation": unit.key, "control_hz": control_hz,
+                "latency": content_key({"e2e_ms": realtime.e2e_ms}),
+            })  # fmt: skip
+            late.append(replace(unit, kind=Kind.REALTIME, key=key, realtime=realtime))
+    return late
 
 
 def plan_key(units: Iterable[Unit]) -> str:

@@ -12,7 +12,7 @@ from rich.progress import Progress as Bars
 
 from bench.plan import Kind, Unit
 
-STAGES = {Kind.DEMOS: "demos", Kind.TRAIN: "training", Kind.EVALUATE: "evaluation"}
+STAGES = {Kind.DEMOS: "demos", Kind.TRAIN: "training", Kind.EVALUATE: "evaluation", Kind.REALTIME: "real time"}
 
 
 class Clock:

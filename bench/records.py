@@ -47,6 +47,16 @@ class EpisodeRow(_Cell):
     versions: dict[str, str]
 
 
+class RealtimeRow(EpisodeRow):
+    """One test episode in real time: never mixed with those of a world that waits for the policy."""
+
+    schema_: Literal["realtime/1"] = Field(alias="schema")  # type: ignore[assignment]
+    control_hz: PositiveInt
+    latency_key: str | None
+    calls: NonNegativeInt
+    held_steps: NonNegativeInt
+
+
 class CurveRow(_Cell):
     """One point of a learning curve."""
 
@@ -97,6 +107,7 @@ class LatencyRow(_Cell):
     t_encode: Clock
     t_sample: Clock
     t_e2e: Clock
+    e2e_quantiles: list[float]
     cold_ms: float
     warm: bool
     contended: bool
@@ -140,6 +151,7 @@ class ManifestSpec(BaseModel):
     profile: str
     episodes: PositiveInt
     base_seed: NonNegativeInt
+    control_hz: PositiveInt | None = None
 
 
 class Manifest(BaseModel):
@@ -164,6 +176,7 @@ FILES: dict[str, type[Row]] = {
     "episodes": EpisodeRow,
     "curves": CurveRow,
     "latency": LatencyRow,
+    "realtime": RealtimeRow,
     "errors": ErrorRow,
     "timings": TimingRow,
 }

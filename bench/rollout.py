@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 
 import numpy as np
 import torch
 
 from bench.interfaces import Method, Observation, Observations, Task
+from bench.realtime import RealTime
 from bench.seeding import Purpose, sequence, torch_generator
 
 LOCKSTEP = 20
@@ -31,6 +33,8 @@ class Episode:
     steps_to_success: int | None = None
     total_reward: float = 0.0
     error: str | None = None
+    calls: int = 0  # of the policy
+    held_steps: int = 0  # of ``steps``: those waited for the policy
     done: bool = field(default=False, repr=False)
 
 
@@ -41,6 +45,7 @@ def rollout(
     *,
     base_seed: int,
     training_seed: int,
+    realtime: RealTime | None = None,
     on_progress: Callable[[float], None] = lambda _: None,
 ) -> list[Episode]:
     """Run one episode per seed.
@@ -51,33 +56,36 @@ def rollout(
         seeds: Of the initial states, in order.
         base_seed: Of the policy's noise, which is the same for every method: pairs share initial state and noise.
         training_seed: Second part of the noise seed.
+        realtime: How long the policy keeps the robot waiting; None: the world stands still while it thinks.
         on_progress: Called with the fraction done.
     """
     episodes = []
     for first in range(0, len(seeds), LOCKSTEP):
         group = [Episode(first + i, seed) for i, seed in enumerate(seeds[first : first + LOCKSTEP])]
         noise = sequence(base_seed, tasks[0].spec.id, Purpose.NOISE, training_seed, first)
-        lanes = [_Lane(task, episode, policy.spec.n_obs_steps) for task, episode in zip(tasks, group, strict=False)]
+        lanes = []
+        for task, episode in zip(tasks, group, strict=False):
+            waits: Iterator[int] = repeat(0)
+            if realtime is not None:
+                waits = realtime.waits(base_seed, task.spec.id, training_seed, episode.index)
+            lanes.append(_Lane(task, episode, policy.spec.n_obs_steps, waits))
         generator = torch_generator(noise, next(policy.network.parameters()).device)
-        steps = tasks[0].spec.max_steps
-        for start in range(0, steps, policy.spec.executed_steps):
-            _advance(lanes, policy, generator, min(policy.spec.executed_steps, steps - start))
-            on_progress((first + len(group) * (start + 1) / steps) / len(seeds))
-            if all(lane.episode.done for lane in lanes):
-                break
+        while not all(episode.done for episode in group):
+            _advance(lanes, policy, generator)
+            on_progress((first + sum(lane.fraction for lane in lanes)) / len(seeds))
         episodes += group
     return episodes
 
 
-def _advance(lanes: list[_Lane], policy: Method, generator: torch.Generator, count: int) -> None:
-    """One policy call for all lanes, then ``count`` control steps in each."""
+def _advance(lanes: list[_Lane], policy: Method, generator: torch.Generator) -> None:
+    """One policy call for all lanes, then the control steps that it is good for in each."""
     chunk = policy.act(_gather(lanes, next(policy.network.parameters()).device), generator).cpu().numpy()
     spec = lanes[0].task.spec
     expected = (LOCKSTEP, policy.spec.executed_steps, spec.action_dim)
     if chunk.shape != expected:
         raise ValueError(f"act() of {policy.spec.name} returned shape {chunk.shape}, expected {expected}")
     for lane, actions in zip(lanes, chunk, strict=False):
-        lane.execute(actions[:count])
+        lane.execute(actions)
 
 
 def _gather(lanes: list[_Lane], device: torch.device) -> Observations:
@@ -91,24 +99,39 @@ def _gather(lanes: list[_Lane], device: torch.device) -> Observations:
 class _Lane:
     """One running episode and the last To observations of it."""
 
-    def __init__(self, task: Task, episode: Episode, n_obs_steps: int) -> None:
-        self.task, self.episode = task, episode
+    def __init__(self, task: Task, episode: Episode, n_obs_steps: int, waits: Iterator[int]) -> None:
+        self.task, self.episode, self._waits = task, episode, waits
+        self._last_action = np.zeros(task.spec.action_dim, np.float32)
         task.reset(episode.seed)
         episode.state_hash = task.state_hash()
         self.history: deque[Observation] = deque([task.observe()] * n_obs_steps, maxlen=n_obs_steps)
 
-    def execute(self, actions: np.ndarray) -> None:
-        """Execute a chunk ``[k, A]``; success is looked at in every step, a cloud made only for the frames in use."""
+    @property
+    def fraction(self) -> float:
+        """The part of the episode that is over."""
+        return 1.0 if self.episode.done else self.episode.steps / self.task.spec.max_steps
+
+    def execute(self, chunk: np.ndarray) -> None:
+        """Execute a chunk ``[K, A]`` after the wait for it, in which the last action is executed again.
+
+        Success is looked at in every step, a cloud made only for the frames in use.
+        """
         episode = self.episode
         if episode.done:
             return
+        open_steps = self.task.spec.max_steps - episode.steps
+        held = min(next(self._waits), open_steps)
+        actions = [*[self._last_action] * held, *chunk][:open_steps]
+        episode.calls += 1
         if not np.isfinite(actions).all():
             episode.error, episode.done = "the policy returned actions that are not finite", True
             episode.success_end = False
             return
-        for left, action in zip(range(len(actions) - 1, -1, -1), actions, strict=True):
+        self._last_action = chunk[-1]
+        for i, action in enumerate(actions):
             outcome = self.task.step(action)
             episode.steps += 1
+            episode.held_steps += i < held
             episode.total_reward += outcome.reward
             episode.success_end = outcome.success
             if outcome.success and not episode.success_ever:
@@ -118,5 +141,5 @@ class _Lane:
             if outcome.done or episode.steps >= self.task.spec.max_steps:
                 episode.done = True
                 return
-            if left < len(self.history):
+            if len(actions) - i <= len(self.history):
                 self.history.append(self.task.observe())

@@ -15,12 +15,15 @@ from bench.store import RunFolder
 from bench.train import curve_steps
 from bench.worker import failed_rows
 
+FILES = {Kind.TRAIN: ("curves", "step"), Kind.EVALUATE: ("episodes", "episode"), Kind.REALTIME: ("realtime", "episode")}
+"""Where the rows of a unit are recorded, and what they are numbered by."""
+
 ReadRows = Callable[[str], list[dict[str, Any]]]
 
 
 @dataclass(frozen=True)
 class State:
-    """What a run's folder and the cache hold, and what is therefore left to do."""
+    """What a run's folder and the cache hold of a plan, and what is therefore left to do."""
 
     units: Sequence[Unit]  # the whole plan
     todo: list[Unit]  # what is missing, parents before children
@@ -31,7 +34,7 @@ def find_missing(units: Sequence[Unit], rows: ReadRows, cache: Cache, also: Iter
     """Compare a plan with what is there; changes nothing.
 
     Args:
-        units: The plan.
+        units: The plan, or a stage of it; what an earlier stage makes is no business of a later one.
         rows: Reads the rows of a records file by its name.
         cache: Artefacts that are there.
         also: Keys of further units whose artefacts are needed, for instance for latency.
@@ -46,24 +49,29 @@ def find_missing(units: Sequence[Unit], rows: ReadRows, cache: Cache, also: Iter
         if key in missing or key in cache:
             continue
         missing.add(key)
-        targets += by_key[key].needs
+        targets += [k for k in by_key[key].needs if k in by_key]
     return State(units, [u for u in units if u.key in missing], recorded)
 
 
 def _complete_keys(by_key: Mapping[str, Unit], rows: ReadRows) -> set[str]:
     """Keys of the units whose every row is recorded once: evaluations from a checkpoint, and learning curves."""
     found: dict[str, list[int]] = {}
-    for row in rows("episodes"):
-        if row["checkpoint"] is not None:
-            found.setdefault(row["key"], []).append(row["episode"])
-    for row in rows("curves"):
-        found.setdefault(row["key"], []).append(row["step"])
+    for name, number in _files(by_key.values()):
+        for row in rows(name):
+            if row.get("checkpoint", "") is not None:  # that of a cell in error is; learning curves have none
+                found.setdefault(row["key"], []).append(row[number])
     return {key for key, places in found.items() if key in by_key and sorted(places) == _places(by_key[key])}
+
+
+def _files(units: Iterable[Unit]) -> list[tuple[str, str]]:
+    """The `FILES` of the kinds of work in ``units``."""
+    kinds = {u.kind for u in units}
+    return [file for kind, file in FILES.items() if kind in kinds]
 
 
 def _places(unit: Unit) -> list[int]:
     """What the rows of a unit are numbered by: episodes, or steps of the learning curve."""
-    if unit.kind is Kind.EVALUATE:
+    if unit.kind is not Kind.TRAIN:
         return list(range(unit.episodes))
     assert unit.method is not None
     return curve_steps(unit.method.train_steps, unit.profile.curve_points)
@@ -71,7 +79,7 @@ def _places(unit: Unit) -> list[int]:
 
 def repair(state: State, folder: RunFolder, cache: Cache) -> None:
     """Drop the rows of incomplete and failed units, to be made again; record the learning curves that the cache has."""
-    for name in ("episodes", "curves"):
+    for name, _ in _files(state.units):
         folder.keep(name, lambda row: row["key"] in state.recorded)
     for unit in state.units:
         if unit.kind is Kind.TRAIN and unit.key in cache and unit.key not in state.recorded:
@@ -82,8 +90,16 @@ class Driver:
     """Runs the missing units on an executor, longest chains first, and records the results."""
 
     def __init__(
-        self, state: State, folder: RunFolder, cache: Cache, costs: Costs, executor: Executor, display: Display
+        self,
+        state: State,
+        folder: RunFolder,
+        cache: Cache,
+        costs: Costs,
+        executor: Executor,
+        display: Display,
+        failed: Mapping[str, str] | None = None,
     ) -> None:
+        """``failed`` holds the errors of an earlier stage by key: what needs these units cannot be done."""
         self._folder, self._cache, self._costs = folder, cache, costs
         self._executor, self._display = executor, display
         self._recorded = state.recorded
@@ -91,12 +107,12 @@ class Driver:
         self._running: dict[str, tuple[Unit, float]] = {}
         self._slot_of: dict[str, int] = {}
         self._last_task: dict[int, str] = {}
-        self._failed: dict[str, str] = {}
+        self._failed = dict(failed or {})
         self._urgency = _chain_lengths(state.todo, costs.estimate)
         self._clock = Clock({u.key: costs.estimate(u) for u in state.todo}, executor.slots)
 
-    def run(self) -> None:
-        """Do everything; errors of single units are recorded and the others go on."""
+    def run(self) -> dict[str, str]:
+        """Do everything; errors of single units are recorded and the others go on. Returns all errors by key."""
         self._display.start(list(self._pending.values()), self._clock)
         try:
             while self._pending or self._running:
@@ -106,10 +122,12 @@ class Driver:
         finally:
             self._display.stop()
             self._costs.save()
+        return self._failed
 
     def _fill_slots(self) -> None:
-        for unit in [u for u in self._pending.values() if any(k in self._failed for k in u.needs)]:
-            self._give_up(unit)
+        for unit in list(self._pending.values()):
+            if error := self._obstacle(unit):
+                self._give_up(unit, error)
         free = [s for s in range(self._executor.slots) if s not in self._slot_of.values()]
         for slot in free:
             ready = [u for u in self._pending.values() if all(k in self._cache for k in u.needs)]
@@ -138,7 +156,7 @@ class Driver:
                 if unit.kind is Kind.TRAIN and result.artifact and key not in self._recorded:
                     self._folder.append("curves", curve_rows(unit, result.artifact.info["curve"]))
                 if result.episodes:
-                    self._folder.append("episodes", result.episodes)
+                    self._folder.append(FILES[unit.kind][0], result.episodes)
                 self._folder.append("timings", [{"schema": "timing/1", **_blame(unit), "seconds": result.seconds}])
                 self._costs.learn(unit, result.seconds)
                 self._end(unit, result.seconds, _outcome(result.episodes))
@@ -146,8 +164,7 @@ class Driver:
                 row = {"schema": "error/1", **_blame(unit), "error": error, "traceback": trace}
                 self._folder.append("errors", [row])
                 self._failed[key] = error
-                if unit.kind is Kind.EVALUATE:
-                    self._folder.append("episodes", failed_rows(unit, error))
+                self._append_failed(unit, error)
                 self._end(unit, 0.0, f"error: {error}")
         self._display.update(self._running)
 
@@ -156,21 +173,32 @@ class Driver:
         self._clock.finish(unit.key, seconds)
         self._display.finish(unit, seconds, outcome)
 
-    def _give_up(self, unit: Unit) -> None:
-        """A parent failed: this unit cannot be done, and its episodes count as failures."""
-        error = next(self._failed[k] for k in unit.needs if k in self._failed)
+    def _obstacle(self, unit: Unit) -> str | None:
+        """Why a unit can never be done: a parent failed, or is not there and will not be made."""
+        for key in unit.needs:
+            if key in self._failed:
+                return self._failed[key]
+            if not (key in self._pending or key in self._running or key in self._cache):
+                return f"{key} is no longer in the cache"
+        return None
+
+    def _give_up(self, unit: Unit, error: str) -> None:
+        """The episodes of a unit that cannot be done count as failures."""
         del self._pending[unit.key]
         self._failed[unit.key] = error
-        if unit.kind is Kind.EVALUATE:
-            self._folder.append("episodes", failed_rows(unit, f"not evaluated: {error}"))
+        self._append_failed(unit, f"not evaluated: {error}")
         self._clock.finish(unit.key, 0.0)
         self._display.finish(unit, 0.0, f"error: not done, as {error}")
+
+    def _append_failed(self, unit: Unit, error: str) -> None:
+        if rows := failed_rows(unit, error):
+            self._folder.append(FILES[unit.kind][0], rows)
 
 
 def put_in_order(units: Sequence[Unit], folder: RunFolder) -> None:
     """Sort the records into the order of the plan, so that equal runs have equal files."""
     rank = {u.key: i for i, u in enumerate(units)}
-    for name, within in (("episodes", "episode"), ("curves", "step")):
+    for name, within in _files(units):
         rows = folder.rows(name)
         ordered = sorted(rows, key=lambda row: (rank.get(row["key"], len(rank)), row[within]))
         if ordered != rows:

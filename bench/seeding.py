@@ -20,6 +20,7 @@ class Purpose(IntEnum):
     TEST = 2
     TRAIN = 3
     NOISE = 4
+    LATENCY = 5
 
 
 def sequence(base: int, scope: str, purpose: Purpose, *index: int) -> np.random.SeedSequence:

@@ -12,6 +12,8 @@ from bench.interfaces import TaskSpec, UserError, unknown
 
 PROTOCOL = 1
 """Version of the rules by which the harness measures; a change of any of them makes every old key stale."""
+CONTROL_HZ = range(1, 1001)
+"""Control steps per second that an evaluation in real time can have."""
 
 
 @dataclass(frozen=True)
@@ -94,10 +96,12 @@ class RunSpec:
     profile: str
     episodes: int  # test episodes per cell
     base_seed: int = 0  # of demos, initial states and policy noise
+    control_hz: int | None = None  # control steps per second of the evaluation in real time; None: there is none
 
     def to_json(self) -> dict[str, object]:
-        """Plain JSON values, as stored in the manifest."""
-        return {**asdict(self), "methods": list(self.methods), "tasks": list(self.tasks), "seeds": list(self.seeds)}
+        """Plain JSON values, as stored in the manifest; a control rate that is not asked for is left out."""
+        values = {**asdict(self), "methods": list(self.methods), "tasks": list(self.tasks), "seeds": list(self.seeds)}
+        return {k: v for k, v in values.items() if v is not None}
 
     @property
     def key(self) -> str:
@@ -112,6 +116,7 @@ def make_spec(
     profile_name: str = "lite",
     episodes: int | None = None,
     base_seed: int = 0,
+    control_hz: int | None = None,
 ) -> RunSpec:
     """Resolve and check what a user asked for. Raises `UserError` before anything is written."""
     budget = profile(profile_name)
@@ -122,11 +127,13 @@ def make_spec(
     count = budget.episodes if episodes is None else episodes
     if count < 1:
         raise UserError(f"--episodes must be 1 or more, got {count}")
+    if control_hz is not None and control_hz not in CONTROL_HZ:
+        raise UserError(f"--control-hz must be from {CONTROL_HZ[0]} to {CONTROL_HZ[-1]}, got {control_hz}")
     task_ids = registry.tasks().select(tasks)
     specs = registry.tasks().specs()
     in_order = tuple(task_id for task_id in specs if task_id in set(task_ids))
     variants = _distinct([Variant.parse(m) for m in methods], specs[in_order[0]], budget.name)
-    return RunSpec(variants, in_order, tuple(sorted(set(seeds))), budget.name, count, base_seed)
+    return RunSpec(variants, in_order, tuple(sorted(set(seeds))), budget.name, count, base_seed, control_hz)
 
 
 def _distinct(variants: Sequence[Variant], task: TaskSpec, profile_name: str) -> tuple[str, ...]:

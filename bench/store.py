@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from bench.artifacts import write_atomically
-from bench.interfaces import UserError
+from bench.interfaces import UserError, unknown
 from bench.records import FILES, Manifest
 from bench.spec import RunSpec, canonical_json
 
@@ -30,6 +30,7 @@ class Run:
     episodes: pd.DataFrame
     curves: pd.DataFrame
     latency: pd.DataFrame
+    realtime: pd.DataFrame
     errors: pd.DataFrame
     timings: pd.DataFrame
 
@@ -71,7 +72,9 @@ class RunFolder:
         manifest = read_manifest(self.path)
         found, wanted = manifest["spec"], self.spec.to_json()
         differences = [
-            f"{k} {found.get(k)} there, {wanted.get(k)} asked for" for k in wanted if found.get(k) != wanted[k]
+            f"{k} {found.get(k)} there, {wanted.get(k)} asked for"
+            for k in {**wanted, **found}
+            if found.get(k) != wanted.get(k)
         ]
         if differences:
             raise UserError(f"{self.path}: holds another run ({'; '.join(differences)}); choose another --out")
@@ -177,6 +180,16 @@ def load_run(path: str | Path) -> Run:
     return Run(folder, manifest, **frames)
 
 
-def load(path: str | Path) -> pd.DataFrame:
-    """The test episodes of a run, one row each, as tidy data; ``docs/records.md`` describes the columns."""
-    return load_run(path).episodes
+def load(path: str | Path, name: str = "episodes") -> pd.DataFrame:
+    """The test episodes of a run, one row each, as tidy data; ``docs/records.md`` describes the columns.
+
+    Args:
+        name: Another records file of the run: ``realtime`` for the episodes with the latency in the loop.
+
+    Raises:
+        UserError: No such run or records file, or a damaged record.
+    """
+    if name not in FILES:
+        raise unknown("records file", name, FILES)
+    frame: pd.DataFrame = getattr(load_run(path), name)
+    return frame

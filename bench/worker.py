@@ -32,7 +32,7 @@ class Result:
 
     seconds: float
     artifact: Artifact | None = None  # demos and train
-    episodes: list[dict[str, Any]] = field(default_factory=list)  # evaluate: rows of episodes.jsonl
+    episodes: list[dict[str, Any]] = field(default_factory=list)  # evaluate and realtime: rows of the records
 
 
 class Worker:
@@ -54,7 +54,7 @@ class Worker:
                 artifact = self._demos(unit, report)
             case Kind.TRAIN:
                 artifact = self._train(unit, inputs, snapshot, report)
-            case Kind.EVALUATE:
+            case Kind.EVALUATE | Kind.REALTIME:
                 rows = self._evaluate(unit, inputs, report)
         return Result(time.perf_counter() - start, artifact, rows)
 
@@ -111,6 +111,8 @@ class Worker:
         return Artifact(pack_tensors(method.state()), info)
 
     def _evaluate(self, unit: Unit, inputs: Mapping[str, Artifact], report: Report) -> list[dict[str, Any]]:
+        if unit.realtime is not None and not unit.realtime.e2e_ms:
+            raise RuntimeError(f"the latency of {unit.variant} on {unit.task.suite} could not be measured")
         assert unit.checkpoint is not None
         checkpoint = inputs[unit.checkpoint]
         method = self._method(unit)
@@ -125,7 +127,7 @@ class Worker:
         simulators = self._simulators(unit.task.id, count)
         return rollout(
             simulators, method, seeds,
-            base_seed=unit.base_seed, training_seed=unit.training_seed, on_progress=on_progress,
+            base_seed=unit.base_seed, training_seed=unit.training_seed, realtime=unit.realtime, on_progress=on_progress,
         )  # fmt: skip
 
     def _method(self, unit: Unit) -> Method:
@@ -140,10 +142,10 @@ class Worker:
 
 
 def episode_row(unit: Unit, episode: Episode, checkpoint: str | None) -> dict[str, Any]:
-    """One row of ``episodes.jsonl``; ``docs/records.md`` says what each field is."""
+    """One row of ``episodes.jsonl`` or ``realtime.jsonl``; ``docs/records.md`` says what each field is."""
     assert unit.method is not None
     assert unit.variant is not None
-    return {
+    row = {
         "schema": "episode/1", "key": unit.key, "suite": unit.task.suite, "task": unit.task.id,
         "difficulty": unit.task.difficulty, "method": unit.variant.method, "variant": str(unit.variant),
         "profile": unit.profile.name, "training_seed": unit.training_seed, "episode": episode.index,
@@ -153,10 +155,16 @@ def episode_row(unit: Unit, episode: Episode, checkpoint: str | None) -> dict[st
         "executed_steps": unit.method.executed_steps, "engine": unit.task.engine, "assets": unit.task.assets,
         "versions": versions(),
     }  # fmt: skip
+    if unit.realtime is None:
+        return row
+    return {
+        **row, "schema": "realtime/1", "control_hz": unit.realtime.control_hz, "latency_key": unit.realtime.latency_key,
+        "calls": episode.calls, "held_steps": episode.held_steps,
+    }  # fmt: skip
 
 
 def failed_rows(unit: Unit, error: str) -> list[dict[str, Any]]:
-    """Rows for a cell that could not be evaluated: every episode counts as a failure."""
+    """Rows for a cell that could not be evaluated: every episode counts as a failure. None where there is no cell."""
     seeds = [episode_seed(unit.base_seed, unit.task.id, Purpose.TEST, i) for i in range(unit.episodes)]
     return [episode_row(unit, Episode(i, seed, error=error), None) for i, seed in enumerate(seeds)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import bench
 from bench.store import load_run
 
 COMMAND = ("run", "--methods", "dp3,sdm", "--tasks", "metaworld/drawer-open", "--profile", "smoke")
+REAL_TIME = ("--control-hz", "20")
 
 
 def _hear_ctrl_c() -> None:
@@ -22,29 +24,31 @@ def _hear_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def start(root: Path, workers: int) -> subprocess.Popen[str]:
-    arguments = [*COMMAND, "--workers", str(workers), "--out", str(root / "run"), "--reports", str(root / "reports")]
+def start(root: Path, workers: int, *options: str) -> subprocess.Popen[str]:
+    places = ("--out", str(root / "run"), "--reports", str(root / "reports"))
+    arguments = [*COMMAND, *options, "--workers", str(workers), *places]
     return subprocess.Popen(
         [sys.executable, "-m", "bench", *arguments], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         start_new_session=True, preexec_fn=_hear_ctrl_c,
     )  # fmt: skip
 
 
-def finish(root: Path, workers: int) -> str:
-    process = start(root, workers)
+def finish(root: Path, workers: int, *options: str) -> str:
+    process = start(root, workers, *options)
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
     return output
 
 
 def records(root: Path) -> dict[str, bytes]:
+    """What does not depend on how fast the machine was."""
     return {name: (root / "run" / f"{name}.jsonl").read_bytes() for name in ("episodes", "curves")}
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("undisturbed")
-    finish(root, workers=0)
+    finish(root, 0, *REAL_TIME)
     return root
 
 
@@ -60,6 +64,9 @@ def test_a_run_ends_with_its_report(undisturbed: Path) -> None:
         assert set(tested["checkpoint"]) == {latency["checkpoint"]}
     assert list((undisturbed / "reports" / "run").glob("*.svg"))
     assert len(bench.load(undisturbed / "run")) == 4
+    late = bench.load(undisturbed / "run", "realtime")
+    assert len(late) == 4
+    assert (late["held_steps"] >= late["calls"] - 1).all()  # the end of an episode may cut off its last wait
 
 
 def test_methods_meet_the_same_initial_states(undisturbed: Path) -> None:
@@ -70,8 +77,18 @@ def test_methods_meet_the_same_initial_states(undisturbed: Path) -> None:
 
 def test_the_same_command_again_does_nothing(undisturbed: Path) -> None:
     before = records(undisturbed), (undisturbed / "run" / "latency.jsonl").read_bytes()
-    assert "2 done already" in finish(undisturbed, workers=0)
+    assert "4 done already" in finish(undisturbed, 0, *REAL_TIME)
     assert (records(undisturbed), (undisturbed / "run" / "latency.jsonl").read_bytes()) == before
+
+
+def test_the_same_latency_gives_the_same_episodes_in_real_time(undisturbed: Path, tmp_path: Path) -> None:
+    shutil.copytree(undisturbed / "cache", tmp_path / "cache")
+    (tmp_path / "run").mkdir()
+    for name in ("manifest.json", "episodes.jsonl", "curves.jsonl", "latency.jsonl"):
+        shutil.copy(undisturbed / "run" / name, tmp_path / "run" / name)
+    assert "2 done already" in finish(tmp_path, 1, *REAL_TIME)
+    for name in ("realtime.jsonl", "latency.jsonl"):
+        assert (tmp_path / "run" / name).read_bytes() == (undisturbed / "run" / name).read_bytes()
 
 
 def test_one_worker_gives_the_same_records(undisturbed: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.interfaces import UserError
-from bench.report import curves, tables
+from bench.report import curves, realtime, tables
 from bench.report.measures import groups, measure
 from bench.report.page import headline, page
 from bench.report.style import looks, save
@@ -13,12 +13,17 @@ from bench.report.table import Table
 from bench.report.tradeoff import tradeoff
 from bench.store import Run
 
-__all__ = ["Table", "summary_table", "write_report"]
+__all__ = ["Table", "realtime_table", "summary_table", "write_report"]
 
 
 def summary_table(run: Run) -> Table:
     """What `bench run` prints at its end: each variant on each suite. Raises `UserError` for contradictory records."""
     return headline(tables.summary(measure(run)))
+
+
+def realtime_table(run: Run) -> Table:
+    """The same once more with the latency in the loop; no rows where the run was not asked for it."""
+    return realtime.table(run, measure(run))
 
 
 def write_report(run: Run, out: Path) -> list[Path]:
@@ -33,6 +38,7 @@ def write_report(run: Run, out: Path) -> list[Path]:
     made = {
         "summary": tables.summary(measures), "tasks": tables.tasks(measures), "matrix": tables.matrix(measures),
         "paired": tables.paired(run, measures), "errors": tables.errors(run),
+        "realtime": realtime.table(run, measures),
     }  # fmt: skip
     look = looks(measures.variants)
     figures = {}
@@ -53,7 +59,7 @@ def write_report(run: Run, out: Path) -> list[Path]:
     try:
         out.mkdir(parents=True, exist_ok=True)
         files = [_write(out / "README.md", page(run, measures, made, captions))]
-        for name in ("summary", "tasks", "paired"):
+        for name in ("summary", "tasks", "paired", *["realtime"] * (not run.realtime.empty)):
             table = made[name]
             files.append(_write(out / f"{name}.md", f"# {table.title}\n\n{table.to_markdown()}"))
             files.append(_write(out / f"{name}.csv", table.to_csv()))

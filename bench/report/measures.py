@@ -61,8 +61,24 @@ class GroupLatency:
 def measure(run: Run) -> Measures:
     """Count successes and match latencies with them. Raises `UserError` where an episode is recorded twice."""
     episodes = with_success(run.episodes)
+    cells = count_successes(episodes)
+    timed = _latency(run.latency, cells)
+    asked = list(run.manifest["spec"]["methods"])
+    found = [*cells["variant"], *timed["variant"]]
+    variants = [*asked, *sorted(set(found) - set(asked))]
+    spec = run.manifest["spec"]
+    missing = _missing(spec, cells)
+    if spec.get("control_hz"):
+        late = _missing(spec, count_successes(run.realtime, "realtime"))
+        missing += [(task, variant, seed, f"in real time: {what}") for task, variant, seed, what in late]
+    return Measures(variants, episodes, cells, timed, missing)
+
+
+def count_successes(episodes: pd.DataFrame, file: str = "episodes") -> pd.DataFrame:
+    """One row per CELL of the episodes. Raises `UserError` where an episode is recorded twice in ``file``."""
     cells = (
-        episodes.sort_values([*CELL, "episode"])
+        with_success(episodes, file)
+        .sort_values([*CELL, "episode"])
         .groupby(["suite", *CELL], sort=True)
         .agg(
             difficulty=("difficulty", "first"),
@@ -74,11 +90,7 @@ def measure(run: Run) -> Measures:
         .reset_index()
     )
     cells["difficulty"] = cells["difficulty"].astype(object).where(cells["difficulty"].notna(), None)
-    timed = _latency(run.latency, cells)
-    asked = list(run.manifest["spec"]["methods"])
-    found = [*cells["variant"], *timed["variant"]]
-    variants = [*asked, *sorted(set(found) - set(asked))]
-    return Measures(variants, episodes, cells, timed, _missing(run.manifest["spec"], cells))
+    return cells
 
 
 def groups(measures: Measures) -> list[Group]:
@@ -150,13 +162,13 @@ def seed_spread(cells: pd.DataFrame) -> str | None:
     return f"{100 * rates.min():.1f}–{100 * rates.max():.1f}" if len(rates) > 1 else None
 
 
-def with_success(episodes: pd.DataFrame) -> pd.DataFrame:
+def with_success(episodes: pd.DataFrame, file: str = "episodes") -> pd.DataFrame:
     """Add ``success``: an episode that ended in an error has failed, whatever was seen before."""
     twice = episodes[episodes.duplicated([*CELL, "episode"])]
     if len(twice):
         row = twice.iloc[0]
         raise UserError(
-            f"episodes.jsonl: episode {row['episode']} of {row['variant']} on {row['task']}, training seed "
+            f"{file}.jsonl: episode {row['episode']} of {row['variant']} on {row['task']}, training seed "
             f"{row['training_seed']}, is recorded twice; delete one of the lines"
         )
     return episodes.assign(success=episodes["success_ever"].astype(bool) & episodes["error"].isna())

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bench.report.measures import ALL, Measures
+from bench.report.realtime import WORDS
 from bench.report.table import Table, escape_markdown
 from bench.store import Run
 
@@ -19,7 +20,7 @@ def page(run: Run, measures: Measures, tables: Mapping[str, Table], figures: Map
     """Markdown of the page.
 
     Args:
-        tables: By name: ``summary``, ``tasks``, ``matrix``, ``paired``, ``errors``.
+        tables: By name: ``summary``, ``tasks``, ``matrix``, ``paired``, ``errors``, ``realtime``.
         figures: Caption by file stem, for the figures that were made.
     """
     spec = run.manifest["spec"]
@@ -28,6 +29,9 @@ def page(run: Run, measures: Measures, tables: Mapping[str, Table], figures: Map
     parts = [title, _headline(tables["summary"]), *_pictures(figures)]
     if tables["paired"].rows:
         parts += ["## Is the difference real?", tables["paired"].to_markdown(), _PAIRED]
+    if tables["realtime"].rows:
+        late = tables["realtime"]
+        parts += [f"## {late.title}", late.to_markdown(), f"{WORDS} {_files('realtime')}"]
     parts += [
         "## Every task",
         f"Episodes that succeeded, of those run. {_files('tasks')}",

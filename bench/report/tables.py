@@ -152,8 +152,9 @@ def errors(run: Run) -> Table:
         Column("task", "task"), Column("method", "method"), Column("training_seed", "training seed", count),
         Column("episodes", "episodes", count), Column("error", "error"),
     ]  # fmt: skip
-    broken = run.episodes[run.episodes["error"].notna()]
-    counts = broken.groupby(["task", "variant", "training_seed", "error"], sort=True).size()
+    cell = ["task", "variant", "training_seed", "error"]
+    paused, late = run.episodes[cell].dropna(), run.realtime[cell].dropna()
+    counts = pd.concat([paused, late.assign(error="in real time: " + late["error"])]).groupby(cell, sort=True).size()
     rows = [dict(zip(("task", "method", "training_seed", "error"), key, strict=True)) for key in counts.index]
     rows = [row | {"episodes": int(n)} for row, n in zip(rows, counts, strict=True)]
     failed = run.errors[(run.errors["unit"] == "latency") & ~run.errors["task"].isin(run.latency["task"])]

@@ -37,6 +37,8 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
         (["run", "--methods", "dp3@steps=3"], "steps"),
         (["run", "--methods", "dp3", "--seeds", "0,x"], "whole numbers"),
         (["run", "--methods", "dp3", "--episodes", "0"], "1 or more"),
+        (["run", "--methods", "dp3", "--control-hz", "0"], "from 1 to 1000, got 0"),
+        (["run", "--methods", "dp3", "--control-hz", "fast"], "--control-hz"),
         (["run", "--methods", "dp3", "--device", "cuda"], "no GPU"),
         (["run", "--methods", "dp3", "--device", "gpu"], "'cpu'"),
         (["run", "--methods", "dp3", "--workers", "-1"], "greater than or equal to 0"),
@@ -119,6 +121,12 @@ class TestWithFakes:
         out = capsys.readouterr().out
         assert "base on fake/walk, training seed 0, episode 0: " in out
         assert "REGRESSION: 4 episodes changed, which must not" in out
+
+    def test_a_run_in_real_time_has_a_folder_of_its_own(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    ) -> None:
+        call(monkeypatch, *self.RUN, "base", "--control-hz", "20", "--dry-run")
+        assert "results/fake-walk-smoke-20hz-" in capsys.readouterr().out
 
     def test_a_folder_that_cannot_be_written_is_refused_first(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bench.artifacts import Cache
 from bench.costs import Costs
 from bench.executor import Event, InProcessExecutor
-from bench.plan import Unit, make_plan, plan_key
+from bench.plan import Unit, make_plan, plan_key, realtime_units
 from bench.progress import Clock
 from bench.run import Driver, find_missing, put_in_order, repair
 from bench.spec import make_spec
@@ -162,3 +162,18 @@ def test_a_checkpoint_from_another_run_brings_its_curve(tmp_path: Path) -> None:
     display = run(tmp_path, METHODS)
     assert all(label.startswith("evaluate") for label, _ in display.finished)
     assert records(tmp_path) == whole
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_what_an_earlier_stage_did_not_make_is_an_error_not_a_wait(tmp_path: Path, known: bool) -> None:
+    spec = make_spec(["base"], ["fake/walk"], profile_name="smoke", control_hz=20)
+    units, cache = make_plan(spec), Cache(tmp_path / "cache")
+    late = realtime_units(units, 20, {})
+    with RunFolder(tmp_path / "run", spec, plan_key(units)) as folder:
+        state = find_missing(late, folder.rows, cache)
+        costs, failed = Costs(tmp_path / "costs.json"), {str(late[0].checkpoint): "no memory"} if known else {}
+        driver = Driver(state, folder, cache, costs, InProcessExecutor(), Silent(), failed)
+        assert late[0].key in driver.run()
+        errors = {row["error"] for row in folder.rows("realtime")}
+    reason = "no memory" if known else f"{late[0].checkpoint} is no longer in the cache"
+    assert errors == {f"not evaluated: {reason}"}

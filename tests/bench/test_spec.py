@@ -57,6 +57,8 @@ class TestMakeSpec:
             ({"episodes": 0}, "1 or more"),
             ({"seeds": [-1]}, "0 or more"),
             ({"methods": []}, "at least one"),
+            ({"control_hz": 0}, "from 1 to 1000, got 0"),
+            ({"control_hz": 1001}, "from 1 to 1000, got 1001"),
         ],
     )
     def test_bad_input_is_one_clear_line(self, changes: dict, message: str) -> None:
@@ -64,10 +66,14 @@ class TestMakeSpec:
             make_spec(**{"methods": ["base"], "tasks": ["fake/walk"], **changes})
         assert "\n" not in str(caught.value)
 
+    def test_a_run_without_a_control_rate_knows_of_none(self) -> None:
+        assert "control_hz" not in make_spec(["base"], ["fake/walk"]).to_json()
+        assert make_spec(["base"], ["fake/walk"], control_hz=20).to_json()["control_hz"] == 20
+
     def test_every_field_moves_the_key(self) -> None:
         base = {"methods": ["base"], "tasks": ["fake/walk"], "seeds": [0], "profile_name": "smoke", "episodes": 3}
         changes = [
             {}, {"methods": ["student"]}, {"tasks": ["fake/run"]}, {"seeds": [1]}, {"profile_name": "lite"},
-            {"episodes": 4}, {"base_seed": 1},
+            {"episodes": 4}, {"base_seed": 1}, {"control_hz": 20}, {"control_hz": 21},
         ]  # fmt: skip
         assert len({make_spec(**{**base, **change}).key for change in changes}) == len(changes)

@@ -75,6 +75,23 @@ def test_another_spec_is_refused_field_by_field(folder: RunFolder) -> None:
         pass
 
 
+def test_a_field_that_one_of_two_specs_lacks_is_a_difference(folder: RunFolder) -> None:
+    with_rate = RunSpec(("base",), ("fake/walk",), (0,), "smoke", 2, control_hz=20)
+    with pytest.raises(UserError, match="control_hz None there, 20 asked"), RunFolder(folder.path, with_rate, PLAN):
+        pass
+    with RunFolder(folder.path.with_name("late"), with_rate, PLAN) as late:
+        late.write_manifest(MANIFEST)
+    with pytest.raises(UserError, match="control_hz 20 there, None asked"), RunFolder(late.path, SPEC, PLAN):
+        pass
+
+
+def test_load_returns_paused_episodes_unless_told_otherwise(folder: RunFolder) -> None:
+    assert "held_steps" not in bench.load(folder.path)
+    assert "held_steps" in bench.load(folder.path, "realtime")
+    with pytest.raises(UserError, match="did you mean realtime"):
+        bench.load(folder.path, "realtme")
+
+
 def test_a_run_made_by_other_code_is_refused_and_kept(folder: RunFolder) -> None:
     with pytest.raises(UserError, match="other code"), RunFolder(folder.path, SPEC, PLAN[::-1]):
         pass

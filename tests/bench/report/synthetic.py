@@ -23,6 +23,7 @@ def make_run(
     seeds: Sequence[int] = (0,),
     episodes: int = 20,
     latency: bool = True,
+    control_hz: int | None = None,
     curves: bool = True,
     broken: Sequence[tuple[str, str]] = (),
     not_run: Sequence[tuple[str, str]] = (),
@@ -30,6 +31,7 @@ def make_run(
     """A run in which each variant has the given success probability, and tasks differ in difficulty.
 
     Args:
+        control_hz: With it, every cell is there in real time too, where success is rarer by a tenth per waited step.
         variants: Success probability on an easy task by variant; the first is the reference of the speed-up.
         broken: (task, variant) whose episodes all failed with an error.
         not_run: (task, variant) without episodes.
@@ -51,6 +53,11 @@ def make_run(
                 if (task, variant) not in not_run:
                     error = "SimulatorError: unstable" if (task, variant) in broken else None
                     rows["episodes"] += _episodes(cell, variant, difficulty, episodes, chance, checkpoint, error, rng)
+                    if control_hz:
+                        waited = 3 if variant == reference else 1
+                        chance_late = chance * 0.9**waited
+                        late = _episodes(cell, variant, difficulty, episodes, chance_late, checkpoint, error, rng)
+                        rows["realtime"] += [_in_real_time(row, control_hz, waited) for row in late]
                 if curves and "@" not in variant and (task, variant) not in (*broken, *not_run):
                     rows["curves"] += _curve(cell, difficulty, chance, rng)
                 if latency and (task, variant) not in broken:
@@ -59,7 +66,7 @@ def make_run(
         "schema": "manifest/1",
         "spec": {
             "methods": list(variants), "tasks": list(tasks), "seeds": list(seeds), "profile": "lite",
-            "episodes": episodes, "base_seed": 0,
+            "episodes": episodes, "base_seed": 0, **({"control_hz": control_hz} if control_hz else {}),
         },
         "command": f"bench run --methods {','.join(variants)} --tasks quick", "versions": {"python": "3.12.1"},
         "hardware": {"cpu": "Test CPU", "cores": 2}, "created": "2026-01-01T00:00:00+00:00", "wall_seconds": 754.2,
@@ -103,6 +110,14 @@ def _episodes(
     return rows
 
 
+def _in_real_time(row: dict[str, Any], control_hz: int, waited: int) -> dict[str, Any]:
+    calls = row["steps"] // (3 + waited)
+    return {
+        **row, "schema": "realtime/1", "control_hz": control_hz, "latency_key": row["key"], "calls": calls,
+        "held_steps": calls * waited,
+    }  # fmt: skip
+
+
 def _curve(
     cell: dict[str, Any], difficulty: str | None, chance: float, rng: np.random.Generator
 ) -> list[dict[str, Any]]:
@@ -129,6 +144,7 @@ def _latency(
         **cell, "schema": "latency/1", "variant": variant, "checkpoint": checkpoint, "device": "cpu", "mode": "cpu1",
         "n": 320, "nfe": nfe, "executed_steps": 3, "horizon": 4, "params": 1_234_567, "params_network": 1_100_000,
         "checkpoint_bytes": 5_000_000, **{c: {"p50": v, "p90": 1.2 * v} for c, v in clocks.items()}, "cold_ms": 31.0,
+        "e2e_quantiles": [clocks["t_e2e"] * (0.9 + 0.2 * i / 99) for i in range(100)],
         "warm": True, "contended": False, "reference": None if slow else reference,
         "speedup": None if slow else {c: {"ratio": r, "low": 0.97 * r, "high": 1.03 * r} for c, r in ratios.items()},
         "peak_rss_mb": 512.0,
