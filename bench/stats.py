@@ -15,6 +15,7 @@ from scipy import stats
 Counts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+_DRAWS_AT_ONCE = 2**22
 
 
 class Estimate(NamedTuple):
@@ -163,10 +164,13 @@ def ratio_of_medians(
 
 
 def _resampled_medians(times: Floats, blocks: Counts, rng: np.random.Generator) -> Floats:
-    """Medians ``[R]`` of the blocks ``[R, blocks]``, calls resampled within each."""
-    calls = rng.integers(times.shape[1], size=(*blocks.shape, times.shape[1]))
-    drawn = times[blocks[:, :, None], calls]
-    return np.asarray(np.median(drawn.reshape(len(blocks), -1), axis=1))
+    """Medians ``[R]`` of the blocks ``[R, blocks]``, calls resampled within each; by parts, to bound the memory."""
+    medians = []
+    for part in np.array_split(blocks, max(1, blocks.size * times.shape[1] // _DRAWS_AT_ONCE)):
+        calls = rng.integers(times.shape[1], size=(*part.shape, times.shape[1]))
+        drawn = times[part[:, :, None], calls]
+        medians.append(np.median(drawn.reshape(len(part), -1), axis=1))
+    return np.concatenate(medians)
 
 
 def _percentile_interval(samples: Floats, confidence: float) -> tuple[float, float]:

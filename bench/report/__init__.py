@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bench.interfaces import UserError
 from bench.report import curves, tables
+from bench.report.latency import latencies
 from bench.report.measures import groups, measure
 from bench.report.page import headline, page
 from bench.report.style import looks, save
@@ -32,7 +33,7 @@ def write_report(run: Run, out: Path) -> list[Path]:
     measures = measure(run)
     made = {
         "summary": tables.summary(measures), "tasks": tables.tasks(measures), "matrix": tables.matrix(measures),
-        "paired": tables.paired(run, measures), "errors": tables.errors(run),
+        "paired": tables.paired(run, measures), "latency": latencies(measures), "errors": tables.errors(run),
     }  # fmt: skip
     look = looks(measures.variants)
     figures = {}
@@ -53,7 +54,7 @@ def write_report(run: Run, out: Path) -> list[Path]:
     try:
         out.mkdir(parents=True, exist_ok=True)
         files = [_write(out / "README.md", page(run, measures, made, captions))]
-        for name in ("summary", "tasks", "paired"):
+        for name in ("summary", "tasks", "paired", "latency"):
             table = made[name]
             files.append(_write(out / f"{name}.md", f"# {table.title}\n\n{table.to_markdown()}"))
             files.append(_write(out / f"{name}.csv", table.to_csv()))
