@@ -94,12 +94,13 @@ class Timer:
             self._flops = count_flops(self.contender.method, self._task, self._scans(), self._generator)
         idle = NoOp(self.contender.method, self._task.spec.action_dim)
         self._harness_ms = float(np.median([self._call(idle)[1] for _ in range(_NO_OP_CALLS)]))
+        gc.collect()
+        gc.freeze()  # what is there by now need not be looked at before every block
         return float(np.median(times[-10:] or self.cold_ms))
 
     def run_block(self, calls: int) -> None:
         """Time a block of calls, without garbage collection; every tenth is made once more, unsynchronised."""
         gc.collect()
-        gc.freeze()
         gc.disable()
         try:
             self.blocks.append(np.array([self._call() for _ in range(calls)]))
@@ -109,11 +110,11 @@ class Timer:
                     self._unsynchronised.append(unsynchronised_call(method, self._task, scans, self._generator))
         finally:
             gc.enable()
-            gc.unfreeze()
         self._peak_rss = _peak_rss_mb()  # here, as making the row takes memory too
 
     def result(self) -> Timed:
         """All that was measured."""
+        gc.unfreeze()
         method, times, checkpoint = self.contender.method, np.concatenate(self.blocks), self.contender.checkpoint
         spec, state = method.spec, method.state()
         cuda = [call.cuda for call in self._unsynchronised if call.cuda is not None]
