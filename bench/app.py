@@ -23,7 +23,7 @@ from bench.interfaces import UserError
 from bench.latency_job import LatencyJob, run_job
 from bench.latency_stage import latency_jobs, missing_jobs
 from bench.plan import Kind, Unit, make_plan, plan_key
-from bench.progress import STAGES, display, duration
+from bench.progress import STAGES, display, duration, latency_display
 from bench.provenance import git_state
 from bench.run import Driver, ReadRows, State, find_missing, put_in_order, repair
 from bench.spec import RunSpec
@@ -141,7 +141,8 @@ def _measure_latency(jobs: Sequence[LatencyJob], folder: RunFolder, cache: Cache
         console.print(f"latency of {about} ...", highlight=False, soft_wrap=True)
         start = time.monotonic()
         try:
-            rows = run_job(job, cache)
+            with latency_display(console, f"{job.mode}: ") as show:
+                rows = run_job(job, cache, on_progress=show)
         except RuntimeError as error:
             failure = {
                 "schema": "error/1", "key": job.row_key(0), "unit": "latency", "task": task, "method": None,

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn
-from rich.progress import Progress as Bars
 
 from bench.artifacts import Cache, write_atomically
 from bench.hardware import busy_cores
 from bench.interfaces import UserError
-from bench.latency import CONTENDED_CORES, Budget, Progress
+from bench.latency import CONTENDED_CORES, Budget
 from bench.latency_job import LatencyJob, budget_of, run_job
 from bench.plan import Kind, make_plan
-from bench.progress import duration
+from bench.progress import duration, latency_display
 from bench.records import LatencyRow
 from bench.spec import Variant, make_spec, profile
 from bench.thread_modes import CPU1, CPUN, modes_for
@@ -33,7 +29,6 @@ _SHOWN = (
     "hz_control", "missed_10hz", "missed_20hz", "missed_50hz", "notes",
 )  # fmt: skip
 _COMPARED = ("method", "e2e_speedup", "policy_speedup", "sample_speedup", "p", "verdict")
-_LINE_EVERY_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -83,7 +78,7 @@ def _compare(request: Request, console: Console) -> None:
         _say(console, f"the machine is busy ({busy:.1f} cores at work): timings will be marked as contended", "red")
     rows: list[dict[str, Any]] = []
     for job in jobs:
-        with _progress(console, f"{job.mode}: ") as show:
+        with latency_display(console, f"{job.mode}: ") as show:
             rows += run_job(job, cache, untrained=True, on_progress=show)
         _print(rows[-len(job.variants) :], console)
     if request.json is not None:
@@ -127,35 +122,6 @@ def _print(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
         console.print(compared.select(*_COMPARED).to_rich())
     if any(row["contended"] for row in rows):
         _say(console, "the machine was busy while these were timed: good for a first look, not for a result", "red")
-
-
-@contextmanager
-def _progress(console: Console, title: str) -> Iterator[Callable[[Progress], None]]:
-    """Shows how far a job is: a bar on a terminal, now and then a line elsewhere.
-
-    It draws only when the job speaks, between blocks, so that it takes no time from the calls.
-    """
-    start = last = time.monotonic()
-    if not console.is_terminal:
-
-        def line(progress: Progress) -> None:
-            nonlocal last
-            if time.monotonic() - last > _LINE_EVERY_S:
-                _say(console, f"{title}{progress.doing}, about {duration(progress.seconds_left)} left")
-                last = time.monotonic()
-
-        yield line
-        return
-    columns = TextColumn("{task.description}"), BarColumn(30), TextColumn("about {task.fields[left]} left", style="dim")
-    with Bars(*columns, console=console, transient=True, auto_refresh=False) as bars:
-        bar = bars.add_task(f"{title}starting", left="?")
-
-        def draw(progress: Progress) -> None:
-            gone, left = time.monotonic() - start, progress.seconds_left
-            bars.update(bar, description=title + progress.doing, completed=gone, total=gone + left, left=duration(left))
-            bars.refresh()
-
-        yield draw
 
 
 def _write(rows: Sequence[Mapping[str, Any]], job: LatencyJob, path: Path) -> None:

@@ -99,7 +99,7 @@ class Timer:
         return float(np.median(times[-10:] or self.cold_ms))
 
     def run_block(self, calls: int) -> None:
-        """Time a block of calls, without garbage collection; every tenth is made once more, unsynchronised."""
+        """Time a block of calls, without garbage collection; then a tenth as many, unsynchronised."""
         gc.collect()
         gc.disable()
         try:

@@ -160,3 +160,11 @@ def test_ratio_of_medians_is_seeded_and_checks_its_blocks() -> None:
         ratio_of_medians(blocks, halves[:1])
     with pytest.raises(ValueError, match="same number"):
         ratio_of_medians(blocks, np.zeros((2, 0)))
+
+
+def test_ratio_of_medians_by_parts_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    slow, fast = rng.lognormal(1.0, 0.2, (6, 12)), rng.lognormal(0.0, 0.2, (6, 9))
+    whole = ratio_of_medians(slow, fast)
+    monkeypatch.setattr("bench.stats._DRAWS_AT_ONCE", 500)
+    assert ratio_of_medians(slow, fast) == whole
