@@ -159,7 +159,7 @@ def latency(
     device: Annotated[Device, typer.Option(help="Where networks are run.")] = Device.cpu,
     json: Annotated[Path | None, typer.Option(help="Write all figures there.")] = None,
 ) -> None:
-    """Time methods against each other, in interleaved blocks on recorded observations, in a fresh process.
+    """Time methods against each other, in interleaved blocks on recorded observations, each in a fresh process.
 
     Needs no training: where there is no checkpoint, untrained weights take as long. Use an idle machine.
 

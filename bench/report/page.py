@@ -128,14 +128,13 @@ def _latency_words(measures: Measures) -> str:
         return "Latency: not measured."
     row, tasks = timed.iloc[0], sorted(set(timed["task"]))
     where = escape_markdown(", ".join(tasks)) if len(tasks) <= 3 else _counted(len(tasks), "task")
-    words = (
+    return (
         f"Latency: on {where}; batch 1, device {escape_markdown(row['device'])}, mode {escape_markdown(row['mode'])} "
         f"in the headline; {timed['n'].min()} or more calls each on recorded observations, after warm-up, in a process "
         "of its own. `e2e` goes from the raw scan to the action (crop and point sampling included), `policy` is "
         "encoder and sampler, `sample` the generative head alone. NFE is network evaluations per call. "
         f"Machine: {escape_markdown(_pairs(row['hardware']))}."
     )
-    return words
 
 
 def _support(run: Run) -> str:
