@@ -20,9 +20,10 @@ from bench.costs import Costs
 from bench.executor import Executor, InProcessExecutor, RayExecutor
 from bench.hardware import fingerprint
 from bench.interfaces import UserError
-from bench.latency_stage import LatencyJob, latency_jobs, missing_jobs, run_job, timed_variants
+from bench.latency_job import LatencyJob, run_job
+from bench.latency_stage import latency_jobs, missing_jobs, timed_variants
 from bench.plan import Kind, Unit, make_plan, plan_key, realtime_units
-from bench.progress import STAGES, display, duration
+from bench.progress import STAGES, display, duration, latency_display
 from bench.provenance import git_state
 from bench.run import Driver, ReadRows, State, find_missing, put_in_order, repair
 from bench.spec import RunSpec
@@ -151,10 +152,12 @@ def _measure_latency(jobs: Sequence[LatencyJob], folder: RunFolder, cache: Cache
         if any(key not in cache for key in job.checkpoints):
             console.print(f"latency on {task}: not measured, as a training failed", markup=False)
             continue
-        console.print(f"latency of {', '.join(map(str, job.variants))} on {task} ...", highlight=False)
+        about = f"{', '.join(map(str, job.variants))} on {task}, {job.mode} (about {duration(job.seconds())})"
+        console.print(f"latency of {about} ...", highlight=False, soft_wrap=True)
         start = time.monotonic()
         try:
-            rows = run_job(job, cache)
+            with latency_display(console, f"{job.mode}: ") as show:
+                rows = run_job(job, cache, on_progress=show)
         except RuntimeError as error:
             failure = {
                 "schema": "error/1", "key": job.row_key(0), "unit": "latency", "task": task, "method": None,

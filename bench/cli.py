@@ -36,6 +36,14 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
+class Threads(StrEnum):
+    """Thread modes to time: one thread on one core, a thread for each core, or one after the other."""
+
+    one = "1"
+    all = "all"
+    both = "both"
+
+
 class Listing(StrEnum):
     """What can be listed."""
 
@@ -177,6 +185,52 @@ def compare(
         if path:
             write_atomically(path, text.encode())
     raise typer.Exit(1 if found.regression else 0)
+
+
+@app.command()
+def latency(
+    methods: Annotated[
+        str, typer.Option(help="Comma list of methods and variants; the first is the reference: [cyan]dp3,sdm[/cyan].")
+    ],
+    task: Annotated[str, typer.Option(help="Task whose observations are shown.")] = "metaworld/drawer-open",
+    profile: Annotated[str, typer.Option(help="Sizes: smoke, lite or paper.")] = "lite",
+    seed: Annotated[int, typer.Option(min=0, help="Training seed of the checkpoints.")] = 0,
+    cache: Annotated[
+        Path, typer.Option(envvar="BENCH_CACHE", help="Folder of checkpoints; untrained weights for missing ones.")
+    ] = RESULTS / "cache",
+    threads: Annotated[
+        Threads, typer.Option(help="One thread pinned to one core, a thread for [cyan]all[/cyan] cores, or both.")
+    ] = Threads.one,
+    seconds: Annotated[
+        float | None, typer.Option(min=0, help="Least time per variant.  [default: by profile, 0 with --calls]")
+    ] = None,
+    calls: Annotated[
+        int | None, typer.Option(min=1, help="Least calls per variant.  [default: by profile, 1 with --seconds]")
+    ] = None,
+    blocks: Annotated[
+        int | None, typer.Option(min=5, help="Blocks per variant, in turn A B B A.  [default: by profile]")
+    ] = None,
+    device: Annotated[Device, typer.Option(help="Where networks are run.")] = Device.cpu,
+    json: Annotated[Path | None, typer.Option(help="Write all figures there.")] = None,
+) -> None:
+    """Time methods against each other, in interleaved blocks on recorded observations, each in a fresh process.
+
+    Needs no training: where there is no checkpoint, untrained weights take as long. Use an idle machine.
+
+    Examples:
+
+      bench latency --methods dp3,sdm
+
+      bench latency --methods sdm,manicm,dp3@nfe=1 --threads both --json latency.json
+
+      bench latency --methods dp3,sdm --profile smoke --calls 100
+    """
+    from bench.latency_command import Request, compare_latency
+
+    request = Request(
+        tuple(_items(methods)), task, profile, seed, cache, threads.value, seconds, calls, blocks, _device(device), json
+    )
+    raise typer.Exit(compare_latency(request, _console()))
 
 
 @app.command(name="list")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
+from bench.latency import Progress
 from bench.plan import Kind, Unit
 
 STAGES = {Kind.DEMOS: "demos", Kind.TRAIN: "training", Kind.EVALUATE: "evaluation", Kind.REALTIME: "real time"}
@@ -139,6 +141,36 @@ class LineDisplay:
     def _line(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
         self._last = time.monotonic()
+
+
+@contextmanager
+def latency_display(console: Console, title: str) -> Iterator[Callable[[Progress], None]]:
+    """Shows how far a latency job is: a bar on a terminal, now and then a line elsewhere.
+
+    It draws only when it is told something, between blocks, so that it takes no time from the calls.
+    """
+    start = last = time.monotonic()
+    if not console.is_terminal:
+
+        def line(progress: Progress) -> None:
+            nonlocal last
+            if time.monotonic() - last > LineDisplay.EVERY_S:
+                text = f"{title}{progress.doing}, about {duration(progress.seconds_left)} left"
+                console.print(text, markup=False, highlight=False, soft_wrap=True)
+                last = time.monotonic()
+
+        yield line
+        return
+    columns = TextColumn("{task.description}"), BarColumn(30), TextColumn("about {task.fields[left]} left", style="dim")
+    with Bars(*columns, console=console, transient=True, auto_refresh=False) as bars:
+        bar = bars.add_task(f"{title}starting", left="?")
+
+        def draw(progress: Progress) -> None:
+            gone, left = time.monotonic() - start, progress.seconds_left
+            bars.update(bar, description=title + progress.doing, completed=gone, total=gone + left, left=duration(left))
+            bars.refresh()
+
+        yield draw
 
 
 def display(console: Console) -> Display:

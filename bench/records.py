@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 
@@ -69,52 +69,83 @@ class CurveRow(_Cell):
     losses: dict[str, float]
 
 
-class Clock(BaseModel):
-    """Percentiles of one timed region in milliseconds; p90 is null where there were fewer than 64 calls."""
+Interval = Annotated[list[float | None], Field(min_length=2, max_length=2)]
+"""Ends of a 95 % interval; an end is null where there were too few calls for it."""
 
+
+class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Clock(_Part):
+    """Percentiles of one timed region in milliseconds; null where there were too few calls (`bench.percentiles`)."""
 
     p50: float
     p90: float | None
+    p97: float | None
+    p99: float | None
+    p50_ci: Interval
+    p90_ci: Interval | None
+    p97_ci: Interval | None
+    p99_ci: Interval | None
 
 
-class Ratio(BaseModel):
-    """Reference time divided by this entry's time, with its 95 % interval."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+class Ratio(_Part):
+    """Reference time divided by this entry's time, with its 95 % interval, and Mann-Whitney's p of the calls."""
 
     ratio: float
     low: float
     high: float
+    p: float
+
+
+class Flags(_Part):
+    """How the networks computed."""
+
+    dtype: str
+    tf32: bool
+    autocast: bool
+    runtime: str
 
 
 class LatencyRow(_Cell):
-    """Latency of one variant on one task at batch 1."""
+    """Latency of one variant on one task at batch 1. What follows from it: `bench.latency_figures`."""
 
-    schema_: Literal["latency/1"] = Field(alias="schema")
+    schema_: Literal["latency/2"] = Field(alias="schema")
     variant: str
-    checkpoint: str
+    checkpoint: str | None
     device: str
     mode: str
+    threads: PositiveInt
+    flags: Flags
     n: PositiveInt
     nfe: PositiveInt
     executed_steps: PositiveInt
     horizon: PositiveInt
     params: PositiveInt
     params_network: PositiveInt
-    checkpoint_bytes: PositiveInt
+    checkpoint_bytes: PositiveInt | None
+    flops: PositiveInt | None
     t_policy: Clock
     t_encode: Clock
     t_sample: Clock
     t_e2e: Clock
-    e2e_quantiles: list[float]
+    e2e_quantiles: Annotated[list[float], Field(min_length=100, max_length=100)]
+    deadline_misses: dict[str, float]
+    t_upstream: float
+    t_cuda: float | None
+    harness_ms: float
     cold_ms: float
     warm: bool
     contended: bool
+    load_average: float | None
     reference: str | None
     speedup: dict[str, Ratio] | None
     peak_rss_mb: float
+    peak_gpu_mb: float | None
+    gpu: dict[str, dict[str, float | None]] | None
     hardware: dict[str, Any]
+    parallel_info: str
 
 
 class ErrorRow(Row):

@@ -27,9 +27,11 @@ class Profile:
     episodes: int  # test episodes per cell, the default of --episodes
     curve_points: int  # evaluations during training, evenly spaced, the last one at the end
     selection_episodes: int  # episodes per point of the learning curve, never test episodes
-    latency_blocks: int  # interleaved blocks per method
-    latency_calls: int  # policy calls in a block
-    latency_warmup_s: float  # least warm-up time per method
+    latency_blocks: int  # interleaved blocks per variant
+    latency_calls: int  # least policy calls per variant, over all blocks
+    latency_seconds: float  # least time per variant, over all blocks
+    latency_warmup_s: float  # least warm-up time per variant
+    latency_modes: tuple[str, ...]  # thread modes on a CPU
     snapshot_s: float  # time between training snapshots, from which an interrupted training goes on
 
 
@@ -38,14 +40,17 @@ PROFILES = {
     for p in (
         Profile("smoke", "seconds per task, for CI: shows that everything runs, says nothing about quality",
                 demos=2, after_success=20, episodes=2, curve_points=2, selection_episodes=2,
-                latency_blocks=8, latency_calls=10, latency_warmup_s=0.2, snapshot_s=5.0),
+                latency_blocks=8, latency_calls=80, latency_seconds=0.5, latency_warmup_s=0.2,
+                latency_modes=("cpu1",), snapshot_s=5.0),
         Profile("lite", "minutes per task on one CPU core: small networks, real comparisons (default)",
                 demos=10, after_success=20, episodes=20, curve_points=5, selection_episodes=10,
-                latency_blocks=16, latency_calls=20, latency_warmup_s=3.0, snapshot_s=30.0),
+                latency_blocks=16, latency_calls=1000, latency_seconds=30.0, latency_warmup_s=3.0,
+                latency_modes=("cpu1", "cpuN"), snapshot_s=30.0),
         # 9 demonstrations: the published pipelines make 10 and hold one back for a validation that is never run.
         Profile("paper", "published network sizes and schedules: days per task without a GPU",
                 demos=9, after_success=None, episodes=100, curve_points=15, selection_episodes=20,
-                latency_blocks=20, latency_calls=50, latency_warmup_s=3.0, snapshot_s=600.0),
+                latency_blocks=20, latency_calls=1000, latency_seconds=30.0, latency_warmup_s=3.0,
+                latency_modes=("cpu1", "cpuN"), snapshot_s=600.0),
     )
 }  # fmt: skip
 

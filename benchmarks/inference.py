@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from bench.clocks import CLOCKS, record_inputs, timed_call
 from bench.interfaces import Method, Observations, Scan, Task
-from bench.latency import CLOCKS, record_inputs, timed_call
 from bench.seeding import torch_generator
 from benchmarks.hardware_limit import limit_seconds, matmul_side, needed_work, rate, stream_side
 from benchmarks.inputs import BASE_SEED, TASK, demonstrations, policies

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bench.interfaces import UserError
 from bench.report import curves, realtime, tables
+from bench.report.latency import latencies
 from bench.report.measures import groups, measure
 from bench.report.page import headline, page
 from bench.report.style import looks, save
@@ -37,7 +38,7 @@ def write_report(run: Run, out: Path) -> list[Path]:
     measures = measure(run)
     made = {
         "summary": tables.summary(measures), "tasks": tables.tasks(measures), "matrix": tables.matrix(measures),
-        "paired": tables.paired(run, measures), "errors": tables.errors(run),
+        "paired": tables.paired(run, measures), "latency": latencies(measures), "errors": tables.errors(run),
         "realtime": realtime.table(run, measures),
     }  # fmt: skip
     look = looks(measures.variants)
@@ -59,7 +60,7 @@ def write_report(run: Run, out: Path) -> list[Path]:
     try:
         out.mkdir(parents=True, exist_ok=True)
         files = [_write(out / "README.md", page(run, measures, made, captions))]
-        for name in ("summary", "tasks", "paired", *["realtime"] * (not run.realtime.empty)):
+        for name in ("summary", "tasks", "paired", "latency", *["realtime"] * (not run.realtime.empty)):
             table = made[name]
             files.append(_write(out / f"{name}.md", f"# {table.title}\n\n{table.to_markdown()}"))
             files.append(_write(out / f"{name}.csv", table.to_csv()))

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from bench.clocks import CLOCKS
 from bench.interfaces import UserError
 from bench.stats import Estimate, iqm_success, mean_success, optimality_gap, rank
 from bench.store import Run
 
-CLOCKS = ("t_e2e", "t_policy", "t_encode", "t_sample")
 CELL = ["task", "variant", "training_seed"]
 ALL, EVERY_SUITE = "all", "all suites"
 DIFFICULTIES = ("easy", "medium", "hard", "very_hard")
@@ -28,7 +28,8 @@ class Measures:
     variants: list[str]  # in the order asked for, then those that were only timed
     episodes: pd.DataFrame  # one row per episode, with ``success``
     cells: pd.DataFrame  # one row per CELL with episodes: suite, difficulty, k, n, errors, checkpoint
-    latency: pd.DataFrame  # one row per CELL that was timed, with ``same_model`` and ``<clock>_p50``, ``<clock>_p90``
+    timings: pd.DataFrame  # the last per CELL, device and mode, with ``same_model``, ``<clock>_p50``, ``<clock>_p90``
+    latency: pd.DataFrame  # those of one device and mode: the headline
     missing: list[tuple[str, str, int, str]]  # task, variant, training seed, what is missing
 
 
@@ -62,16 +63,16 @@ def measure(run: Run) -> Measures:
     """Count successes and match latencies with them. Raises `UserError` where an episode is recorded twice."""
     episodes = with_success(run.episodes)
     cells = count_successes(episodes)
-    timed = _latency(run.latency, cells)
+    timings = _timings(run.latency, cells)
     asked = list(run.manifest["spec"]["methods"])
-    found = [*cells["variant"], *timed["variant"]]
+    found = [*cells["variant"], *timings["variant"]]
     variants = [*asked, *sorted(set(found) - set(asked))]
     spec = run.manifest["spec"]
     missing = _missing(spec, cells)
     if spec.get("control_hz"):
         late = _missing(spec, count_successes(run.realtime, "realtime"))
         missing += [(task, variant, seed, f"in real time: {what}") for task, variant, seed, what in late]
-    return Measures(variants, episodes, cells, timed, missing)
+    return Measures(variants, episodes, cells, timings, _headline(timings), missing)
 
 
 def count_successes(episodes: pd.DataFrame, file: str = "episodes") -> pd.DataFrame:
@@ -192,23 +193,30 @@ def group_latency(latency: pd.DataFrame) -> GroupLatency | None:
     return GroupLatency(latency["task"].nunique(), p50, p90, _speedup(latency), row, notes)
 
 
-def _latency(latency: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
-    """The last timing of each cell, on one device in one mode, with its percentiles and the same-model mark."""
-    timed = latency.drop_duplicates([*CELL, "device", "mode"], keep="last")
-    if len(timed):  # figures of different devices or thread modes have no common scale
-        device, mode = min(zip(timed["device"], timed["mode"], strict=True))
-        timed = timed[(timed["device"] == device) & (timed["mode"] == mode)]
-    timed = timed.sort_values(CELL).reset_index(drop=True)
+def _headline(timings: pd.DataFrame) -> pd.DataFrame:
+    """The timings of one device in one mode (``cpu1`` before ``cpuN``): others have no common scale with them."""
+    if timings.empty:
+        return timings
+    device, mode = min(zip(timings["device"], timings["mode"], strict=True))
+    shown: pd.DataFrame = timings[(timings["device"] == device) & (timings["mode"] == mode)]
+    return shown.reset_index(drop=True)
+
+
+def _timings(latency: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+    """The last timing of each cell by device and mode, with its percentiles and the same-model mark."""
+    by = [*CELL, "device", "mode"]
+    timed = latency.drop_duplicates(by, keep="last").sort_values(by).reset_index(drop=True)
     evaluated = cells.set_index(CELL)["checkpoint"].to_dict()
-    hashes = {key: row.checkpoint for key, row in zip(_keys(timed), timed.itertuples(), strict=True)}
+    hashes = dict(zip(zip(*(timed[name] for name in by), strict=True), timed["checkpoint"], strict=True))
 
-    def same(task: str, variant: str | None, seed: int) -> bool:
+    def same(variant: Any, row: Any) -> bool:
         """Whether success and latency are of one checkpoint; without success rows nothing contradicts."""
-        key = (task, variant, seed)
-        return pd.isna(variant) or key not in hashes or evaluated.get(key, hashes[key]) == hashes[key]
+        cell = (row.task, variant, row.training_seed)
+        key = (*cell, row.device, row.mode)
+        return pd.isna(variant) or key not in hashes or evaluated.get(cell, hashes[key]) == hashes[key]
 
-    own = [same(*key) for key in _keys(timed)]
-    refs = [same(t, r, s) for t, r, s in zip(timed["task"], timed["reference"], timed["training_seed"], strict=True)]
+    rows = [*timed.itertuples()]
+    own, refs = [same(row.variant, row) for row in rows], [same(row.reference, row) for row in rows]
     columns: dict[str, Any] = {"same_model": pd.Series([a and b for a, b in zip(own, refs, strict=True)], dtype=bool)}
     for clock, part in product(CLOCKS, ("p50", "p90")):
         columns[f"{clock}_{part}"] = pd.Series([c[part] for c in timed[clock]], dtype=float)

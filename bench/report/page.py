@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from bench.report.latency import PAGE
 from bench.report.measures import ALL, Measures
 from bench.report.realtime import WORDS
 from bench.report.table import Table, escape_markdown
@@ -20,13 +21,15 @@ def page(run: Run, measures: Measures, tables: Mapping[str, Table], figures: Map
     """Markdown of the page.
 
     Args:
-        tables: By name: ``summary``, ``tasks``, ``matrix``, ``paired``, ``errors``, ``realtime``.
+        tables: By name: ``summary``, ``tasks``, ``matrix``, ``paired``, ``latency``, ``errors``, ``realtime``.
         figures: Caption by file stem, for the figures that were made.
     """
     spec = run.manifest["spec"]
     name, profile = escape_markdown(run.path.resolve().name), escape_markdown(spec["profile"])
     title = f"# {name}: {_counted(len(spec['tasks']), 'task')}, profile {profile}"
     parts = [title, _headline(tables["summary"]), *_pictures(figures)]
+    if tables["latency"].rows:
+        parts += ["## Latency", _latency(tables["latency"])]
     if tables["paired"].rows:
         parts += ["## Is the difference real?", tables["paired"].to_markdown(), _PAIRED]
     if tables["realtime"].rows:
@@ -66,6 +69,12 @@ def _headline(summary: Table) -> str:
     return f"{table.to_markdown()}\n{words} {_files('summary')}"
 
 
+def _latency(table: Table) -> str:
+    several = len({row["task"] for row in table.rows}) > 1
+    shown = table.select(*(["task"] if several else []), *PAGE)
+    return f"{shown.to_markdown()}\n{_LATENCY} {_files('latency')}"
+
+
 def _pictures(figures: Mapping[str, str]) -> Iterable[str]:
     for stem, caption in figures.items():
         yield f"![{caption}]({stem}.svg)\n\n*{caption}* ([SVG]({stem}.svg), [PNG]({stem}.png))"
@@ -98,7 +107,7 @@ def _protocol(run: Run, measures: Measures) -> Iterable[str]:
         f"episodes per task, method and training seed; the same initial states for all methods. Training seeds: "
         f"{', '.join(map(str, spec['seeds']))}. Checkpoints: the last weights, none selected.\n"
         "- Learning curves: selection episodes, which share no initial state with the test episodes.\n"
-        f"- {_latency_words(run, measures)}"
+        f"- {_latency_words(measures)}"
     )
     git = manifest.get("git") or {}
     changes = f", uncommitted changes (SHA-256 {git['diff_sha256']})" if git.get("dirty") else ""
@@ -119,21 +128,19 @@ def _protocol(run: Run, measures: Measures) -> Iterable[str]:
         yield f"Command:\n\n{fence}sh\n{text}\n{fence}"
 
 
-def _latency_words(run: Run, measures: Measures) -> str:
+def _latency_words(measures: Measures) -> str:
     timed = measures.latency
     if timed.empty:
         return "Latency: not measured."
     row, tasks = timed.iloc[0], sorted(set(timed["task"]))
     where = escape_markdown(", ".join(tasks)) if len(tasks) <= 3 else _counted(len(tasks), "task")
-    words = (
-        f"Latency: on {where}; batch 1, device {escape_markdown(row['device'])}, mode {escape_markdown(row['mode'])}; "
-        f"{timed['n'].min()} or more calls each on recorded observations, after warm-up, in a process of its own. "
-        "`e2e` goes from the raw scan to the action (crop and point sampling included), `policy` is encoder and "
-        "sampler, `sample` the generative head alone. NFE is network evaluations per call. "
+    return (
+        f"Latency: on {where}; batch 1, device {escape_markdown(row['device'])}, mode {escape_markdown(row['mode'])} "
+        f"in the headline; {timed['n'].min()} or more calls each on recorded observations, after warm-up, in a process "
+        "of its own. `e2e` goes from the raw scan to the action (crop and point sampling included), `policy` is "
+        "encoder and sampler, `sample` the generative head alone. NFE is network evaluations per call. "
         f"Machine: {escape_markdown(_pairs(row['hardware']))}."
     )
-    others = len(run.latency.drop_duplicates(["device", "mode"])) - 1
-    return words + (f" Timings of {others} other device or mode are in the records." if others else "")
 
 
 def _support(run: Run) -> str:
@@ -176,5 +183,10 @@ _PAIRED = (
     "Each method against the first on the same episodes. Only those that one of the two solved alone count; p is the "
     "chance of a split at least as uneven if both were equally good (exact McNemar, two-sided, not corrected for "
     "several tests; a test of these networks, not of training them again)."
+)
+_LATENCY = (
+    "Per call, at batch 1; `cpu1` is one thread on one core and makes the headline, `cpuN` a thread for each core. A "
+    "percentile is given where there were calls enough for it. A control step costs the median call over the actions "
+    "that it serves. *Late*: share of calls that last longer than a period of that rate."
 )
 _ERRORS = "Episodes that ended in an error count as failures. Tracebacks are in `errors.jsonl` of the run."

@@ -36,6 +36,7 @@ class Column:
     title: str
     text: Callable[[float], str] | None = None  # None: a column of words, aligned to the left
     interval: bool = False  # values are `Estimate`
+    csv_only: bool = False  # detail that would crowd a page
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Table:
         return replace(self, columns=[by_key[key] for key in keys])
 
     def header(self) -> list[str]:
-        """Titles of the columns that readers see: one that is empty in every row is left out."""
+        """Titles of the columns that readers see: one that is empty in every row, or for CSV only, is left out."""
         return [column.title for column in self._shown()]
 
     def body(self) -> list[list[str]]:
@@ -92,7 +93,8 @@ class Table:
         return table
 
     def _shown(self) -> list[Column]:
-        return [c for c in self.columns if not self.rows or any(row.get(c.key) not in (None, "") for row in self.rows)]
+        shown = [c for c in self.columns if not c.csv_only]
+        return [c for c in shown if not self.rows or any(row.get(c.key) not in (None, "") for row in self.rows)]
 
 
 def share(value: float) -> str:

@@ -10,6 +10,8 @@ from scipy import stats
 
 from bench.stats.intervals import Counts, Estimate, Floats, percentile_interval
 
+_DRAWS_AT_ONCE = 2**22
+
 
 class SuccessTimes(NamedTuple):
     """When episodes succeed: an empirical CDF that ends at the success rate, as failures never do."""
@@ -78,7 +80,10 @@ def ratio_of_medians(
 
 
 def _resampled_medians(times: Floats, blocks: Counts, rng: np.random.Generator) -> Floats:
-    """Medians ``[R]`` of the blocks ``[R, blocks]``, calls resampled within each."""
-    calls = rng.integers(times.shape[1], size=(*blocks.shape, times.shape[1]))
-    drawn = times[blocks[:, :, None], calls]
-    return np.asarray(np.median(drawn.reshape(len(blocks), -1), axis=1))
+    """Medians ``[R]`` of the blocks ``[R, blocks]``, calls resampled within each; by parts, to bound the memory."""
+    medians = []
+    for part in np.array_split(blocks, max(1, blocks.size * times.shape[1] // _DRAWS_AT_ONCE)):
+        calls = rng.integers(times.shape[1], size=(*part.shape, times.shape[1]))
+        drawn = times[part[:, :, None], calls]
+        medians.append(np.median(drawn.reshape(len(part), -1), axis=1))
+    return np.concatenate(medians)

@@ -27,7 +27,7 @@ class Timings:
     def __init__(self, ms: dict[str, float]) -> None:
         self.ms, self.jobs = ms, 0
 
-    def __call__(self, job: app.LatencyJob, cache: object) -> list[dict]:
+    def __call__(self, job: app.LatencyJob, cache: object, *, on_progress: object = None) -> list[dict]:
         self.jobs += 1
         if not self.ms:
             raise RuntimeError("no such machine")
@@ -35,15 +35,19 @@ class Timings:
 
     def _row(self, job: app.LatencyJob, i: int, variant: Variant) -> dict:
         unit, ms = job.units[0], self.ms[str(variant)]
-        clock = {"p50": ms, "p90": None}
+        clock = {"p50": ms, "p90": None, "p97": None, "p99": None}
+        clock |= {f"{name}_ci": [None, None] if name == "p50" else None for name in list(clock)}
         return {
-            "schema": "latency/1", "key": job.row_key(i), "suite": "fake", "task": unit.task.id, "profile": "smoke",
+            "schema": "latency/2", "key": job.row_key(i), "suite": "fake", "task": unit.task.id, "profile": "smoke",
             "method": variant.method, "variant": str(variant), "training_seed": unit.training_seed, "device": "cpu",
-            "mode": "cpu1", "checkpoint": "0" * 64, "n": 1, "nfe": 1, "executed_steps": 3, "horizon": 4, "params": 8,
-            "params_network": 8, "checkpoint_bytes": 1, "t_policy": clock, "t_encode": clock, "t_sample": clock,
-            "t_e2e": clock, "e2e_quantiles": [float(q) for q in np.linspace(0.9 * ms, 1.02 * ms, 100)],
-            "cold_ms": ms, "warm": True, "contended": False, "reference": None, "speedup": None, "peak_rss_mb": 1.0,
-            "hardware": {},
+            "mode": "cpu1", "threads": 1, "checkpoint": "0" * 64, "n": 1, "nfe": 1, "executed_steps": 3, "horizon": 4,
+            "flags": {"dtype": "float32", "tf32": False, "autocast": False, "runtime": "eager"},
+            "params": 8, "params_network": 8, "checkpoint_bytes": 1, "flops": None, "t_policy": clock,
+            "t_encode": clock, "t_sample": clock, "t_e2e": clock,
+            "e2e_quantiles": [float(q) for q in np.linspace(0.9 * ms, 1.02 * ms, 100)],
+            "deadline_misses": {"10": 0.0, "20": 0.0, "50": 0.0}, "t_upstream": ms, "t_cuda": None, "harness_ms": 0.0,
+            "cold_ms": ms, "warm": True, "contended": False, "load_average": 0.0, "reference": None, "speedup": None,
+            "peak_rss_mb": 1.0, "peak_gpu_mb": None, "gpu": None, "hardware": {}, "parallel_info": "",
         }  # fmt: skip
 
 

@@ -44,6 +44,11 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
         (["run", "--methods", "dp3", "--workers", "-1"], "greater than or equal to 0"),
         (["run", "--methods", "dp3", "--workers", "0", "--ray-address", "auto"], "give one of them"),
         (["run", "--methods", "dp3", "--profile", "smoke", "--ray-address", "127.0.0.1:1"], "nobody answers"),
+        (["latency", "--methods", "sdn"], "unknown method 'sdn': did you mean sdm?"),
+        (["latency", "--methods", "sdm", "--task", "metaworld"], "stands for 50 tasks"),
+        (["latency", "--methods", "sdm", "--threads", "2"], "'both'"),
+        (["latency", "--methods", "sdm", "--blocks", "2"], "greater than or equal to 5"),
+        (["latency", "--methods", "sdm", "--device", "cuda"], "no GPU"),
         (["run"], "--methods"),
         (["list", "robots"], "'tasks'"),
         (["report", "nowhere"], "no run there"),
@@ -140,6 +145,8 @@ class TestWithFakes:
 def test_help_has_examples(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     assert call(monkeypatch, "run", "--help") == 0
     assert "bench run --methods sdm,manicm --tasks quick" in capsys.readouterr().out
+    assert call(monkeypatch, "latency", "--help") == 0
+    assert "bench latency --methods dp3,sdm" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("what", "expected"), [("tasks", "drawer-open"), ("methods", "manicm"), ("profiles", "lite")])

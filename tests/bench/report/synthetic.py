@@ -61,7 +61,9 @@ def make_run(
                 if curves and "@" not in variant and (task, variant) not in (*broken, *not_run):
                     rows["curves"] += _curve(cell, difficulty, chance, rng)
                 if latency and (task, variant) not in broken:
-                    rows["latency"].append(_latency(cell, variant, reference, checkpoint, rng))
+                    rows["latency"] += [
+                        _latency(cell, variant, reference, checkpoint, mode, rng) for mode in ("cpu1", "cpuN")
+                    ]
     manifest = {
         "schema": "manifest/1",
         "spec": {
@@ -132,21 +134,36 @@ def _curve(
 
 
 def _latency(
-    cell: dict[str, Any], variant: str, reference: str, checkpoint: str, rng: np.random.Generator
+    cell: dict[str, Any], variant: str, reference: str, checkpoint: str, mode: str, rng: np.random.Generator
 ) -> dict[str, Any]:
-    slow = variant == reference
+    slow, faster = variant == reference, 1.0 if mode == "cpu1" else 0.8
     nfe = int(variant.partition("nfe=")[2] or (10 if slow else 1))
-    encode, sample, front = 0.4 * rng.uniform(0.95, 1.05), 0.9 * nfe * rng.uniform(0.9, 1.1), 0.8
-    clocks = {"t_encode": encode, "t_sample": sample, "t_policy": encode + sample, "t_e2e": encode + sample + front}
-    base = {"t_encode": 0.4, "t_sample": 9.0, "t_policy": 9.4, "t_e2e": 10.2}
-    ratios = {c: base[c] / clocks[c] for c in ("t_policy", "t_sample", "t_e2e")}
+    encode, sample = faster * 0.4 * rng.uniform(0.95, 1.05), faster * 0.9 * nfe * rng.uniform(0.9, 1.1)
+    clocks = {"t_encode": encode, "t_sample": sample, "t_policy": encode + sample, "t_e2e": encode + sample + 0.8}
+    base = {"t_sample": 9.0 * faster, "t_policy": 9.4 * faster, "t_e2e": 9.4 * faster + 0.8}
+    ratios = {c: base[c] / clocks[c] for c in base}
     return {
-        **cell, "schema": "latency/1", "variant": variant, "checkpoint": checkpoint, "device": "cpu", "mode": "cpu1",
+        **cell, "schema": "latency/2", "variant": variant, "checkpoint": checkpoint, "device": "cpu", "mode": mode,
+        "threads": 1 if mode == "cpu1" else 2,
+        "flags": {"dtype": "float32", "tf32": False, "autocast": False, "runtime": "eager"},
         "n": 320, "nfe": nfe, "executed_steps": 3, "horizon": 4, "params": 1_234_567, "params_network": 1_100_000,
-        "checkpoint_bytes": 5_000_000, **{c: {"p50": v, "p90": 1.2 * v} for c, v in clocks.items()}, "cold_ms": 31.0,
-        "e2e_quantiles": [clocks["t_e2e"] * (0.9 + 0.2 * i / 99) for i in range(100)],
-        "warm": True, "contended": False, "reference": None if slow else reference,
-        "speedup": None if slow else {c: {"ratio": r, "low": 0.97 * r, "high": 1.03 * r} for c, r in ratios.items()},
-        "peak_rss_mb": 512.0,
+        "checkpoint_bytes": 5_000_000, "flops": 12_000_000 * nfe, **{c: _clock(v) for c, v in clocks.items()},
+        "e2e_quantiles": [clocks["t_e2e"] * (0.9 + i / 500) for i in range(100)],
+        "deadline_misses": {"10": 0.0, "20": 0.0, "50": 0.25 if slow else 0.0}, "t_upstream": 0.99 * (encode + sample),
+        "t_cuda": None, "harness_ms": 0.004, "cold_ms": 31.0, "warm": True, "contended": False, "load_average": 0.1,
+        "reference": reference, "speedup": None if slow else {c: _ratio(r) for c, r in ratios.items()},
+        "peak_rss_mb": 512.0, "peak_gpu_mb": None, "gpu": None,
         "hardware": {"cpu": "Test CPU", "cores": 2, "os": "Linux", "python": "3.12", "torch": "2.13"},
+        "parallel_info": "OpenMP",
     }  # fmt: skip
+
+
+def _clock(ms: float) -> dict[str, Any]:
+    """320 calls: enough for p97, not for p99."""
+    found = {"p50": ms, "p90": 1.2 * ms, "p97": 1.3 * ms, "p99": None}
+    ends = {"p50": [0.99 * ms, 1.01 * ms], "p90": [1.1 * ms, 1.3 * ms], "p97": [1.2 * ms, None], "p99": None}
+    return found | {f"{p}_ci": end for p, end in ends.items()}
+
+
+def _ratio(ratio: float) -> dict[str, float]:
+    return {"ratio": ratio, "low": 0.97 * ratio, "high": 1.03 * ratio, "p": 1e-9}

@@ -7,6 +7,7 @@ import pytest
 
 from bench.interfaces import UserError
 from bench.report import tables
+from bench.report.latency import latencies
 from bench.report.measures import best, group_latency, groups, measure, success
 from bench.stats import wilson
 from tests.bench.report.synthetic import make_run, with_rows
@@ -79,6 +80,33 @@ def test_a_reference_that_was_only_timed_is_shown_as_not_run() -> None:
     assert rows["dp3"]["success"] == "not run"
     assert rows["sdm"]["policy_speedup"] is not None
     assert measure(only_sdm).missing == []
+
+
+def test_the_headline_is_one_thread_and_the_latency_table_has_all_modes() -> None:
+    run = make_run(TASKS[:1], {"dp3": 0.9, "sdm": 0.9})
+    backwards = measure(with_rows(run, latency=run.latency.iloc[::-1]))
+    for measures in (measure(run), backwards):
+        assert set(measures.latency["mode"]) == {"cpu1"}
+        rows = latencies(measures).rows
+        assert [(r["mode"], r["method"]) for r in rows] == [
+            ("cpu1", "dp3"), ("cpu1", "sdm"), ("cpuN", "dp3"), ("cpuN", "sdm"),
+        ]  # fmt: skip
+        assert rows[1]["per_step_ms"] == rows[1]["e2e_p50_ms"] / 3
+        assert (rows[1]["e2e_p97_ms_high"], rows[1]["e2e_p99_ms"], rows[1]["verdict"]) == (None, None, "faster")
+
+
+def test_a_timing_of_another_checkpoint_is_marked_in_its_mode_alone() -> None:
+    run = make_run(TASKS[:1], {"dp3": 0.9, "sdm": 0.9})
+    latency = run.latency.copy()
+    latency.loc[(latency["variant"] == "sdm") & (latency["mode"] == "cpuN"), "checkpoint"] = "f" * 64
+    notes = [row["notes"] for row in latencies(measure(with_rows(run, latency=latency))).rows]
+    assert notes == ["", "", "", "timed another checkpoint"]
+
+
+def test_untrained_weights_are_another_checkpoint() -> None:
+    run = make_run(TASKS[:1], {"dp3": 0.9})
+    measures = measure(with_rows(run, latency=run.latency.assign(checkpoint=None)))
+    assert not measures.timings["same_model"].any()
 
 
 def test_marks_of_disturbed_timings() -> None:

@@ -24,10 +24,10 @@ def test_files_and_golden_page(tmp_path: Path) -> None:
     run = make_run(TASKS, {"dp3": 0.95, "sdm": 0.9}, broken=[(TASKS[2], "sdm")])
     files = write_report(run, tmp_path / "deep" / "report")
     assert files[0].name == "README.md"
-    tables = [f"{name}.{kind}" for name in ("summary", "tasks", "paired") for kind in ("md", "csv", "tex")]
+    tables = [f"{name}.{kind}" for name in ("summary", "tasks", "paired", "latency") for kind in ("md", "csv", "tex")]
     assert sorted(f.name for f in files) == sorted(["README.md", *tables, *PICTURES])
     assert all(f.stat().st_size > 0 for f in files)
-    for name in ("README.md", "summary.csv", "tasks.tex"):
+    for name in ("README.md", "summary.csv", "latency.csv", "tasks.tex"):
         written = (tmp_path / "deep" / "report" / name).read_text(encoding="utf-8")
         assert written == (GOLDEN / name).read_text(encoding="utf-8"), f"{name} changed; copy it to golden/ if right"
     links = set(re.findall(r"\]\(([^)#]+)\)", files[0].read_text(encoding="utf-8")))

@@ -391,3 +391,11 @@ def test_best_five_against_drawing() -> None:
     assert paper_top5(0.697).expected == pytest.approx(np.sort(drawn, axis=1)[:, -5:].mean(), abs=5e-4)
     with pytest.raises(ValueError, match="best"):
         paper_top5(0.5, evaluations=4)
+
+
+def test_ratio_of_medians_by_parts_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    slow, fast = rng.lognormal(1.0, 0.2, (6, 12)), rng.lognormal(0.0, 0.2, (6, 9))
+    whole = ratio_of_medians(slow, fast)
+    monkeypatch.setattr("bench.stats.times._DRAWS_AT_ONCE", 500)
+    assert ratio_of_medians(slow, fast) == whole

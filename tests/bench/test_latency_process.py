@@ -1,0 +1,44 @@
+"""A timer in a process of its own: real tasks and methods, as that process knows no fakes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.interfaces import UserError
+from bench.latency_process import RemoteTimer
+
+ROW = {
+    "key": "0" * 20, "suite": "metaworld", "task": "metaworld/drawer-open", "profile": "smoke", "training_seed": 0,
+    "device": "cpu", "mode": "cpu1", "method": "sdm", "variant": "sdm",
+}  # fmt: skip
+
+
+def test_it_does_as_told_and_ends() -> None:
+    timer = RemoteTimer({"row": ROW, "options": {}, "checkpoint": None, "base_seed": 0})
+    try:
+        timer.wait_until_ready()
+        assert timer.warm_up(0.05) > 0
+        timer.run_block(3)
+        timer.run_block(3)
+        row, blocks = timer.result()
+        assert (row["n"], row["nfe"], row["threads"], row["variant"]) == (6, 1, 1, "sdm")
+        assert [block.shape for block in blocks] == [(3, 4), (3, 4)]
+        assert row["cold_ms"] > row["t_e2e"]["p50"]
+    finally:
+        timer.close()
+    assert timer._process.returncode is not None
+
+
+def test_what_it_refuses_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "weights").write_bytes(b"no tensors")
+    entry = {"row": ROW, "options": {}, "checkpoint": str(tmp_path / "weights"), "base_seed": 0}
+    with pytest.raises(UserError, match="not readable as safetensors") as caught:
+        RemoteTimer(entry).wait_until_ready()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_fault_brings_its_traceback() -> None:
+    with pytest.raises(RuntimeError, match="KeyError: 'options'"):
+        RemoteTimer({"row": ROW}).wait_until_ready()

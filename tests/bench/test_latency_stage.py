@@ -1,0 +1,45 @@
+"""The latency stage: which jobs a run has, and which are left."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.latency_stage import latency_jobs, missing_jobs
+from bench.plan import make_plan
+from bench.spec import make_spec
+
+pytestmark = pytest.mark.usefixtures("fake_registry")
+
+
+def jobs(methods: list[str], profile: str = "lite", device: str = "cpu", failed: tuple[str, ...] = ()):
+    units = make_plan(make_spec(methods, ["fake/walk", "fake/run"], profile_name=profile), device)
+    return latency_jobs(units, device, failed), units
+
+
+@pytest.mark.parametrize(
+    ("profile", "device", "modes"),
+    [("smoke", "cpu", ["cpu1"]), ("lite", "cpu", ["cpu1", "cpuN"]), ("paper", "cpu", ["cpu1", "cpuN"]),
+     ("lite", "cuda", ["gpu"])],
+)  # fmt: skip
+def test_a_job_per_suite_and_thread_mode(profile: str, device: str, modes: list[str]) -> None:
+    found, _ = jobs(["base", "student"], profile, device)
+    assert [(job.units[0].task.suite, job.mode) for job in found] == [("fake", mode) for mode in modes]
+
+
+def test_the_teacher_is_timed_whether_it_is_evaluated_or_not() -> None:
+    found, _ = jobs(["student", "student@nfe=2"])
+    assert [str(v) for v in found[0].variants] == ["base", "student", "student@nfe=2"]
+    assert str(found[0].reference) == "base"
+
+
+def test_a_task_whose_trainings_failed_stands_for_no_suite() -> None:
+    whole, _ = jobs(["base"])
+    failed = whole[0].checkpoints[0]
+    assert jobs(["base"], failed=(failed,))[0][0].units[0].task.id != whole[0].units[0].task.id
+
+
+def test_a_mode_without_its_rows_is_missing() -> None:
+    found, _ = jobs(["base", "student"])
+    rows = [{"key": found[0].row_key(i)} for i in range(2)]
+    assert missing_jobs(found, lambda _: rows) == [found[1]]
+    assert missing_jobs(found, lambda _: rows[:1]) == found
