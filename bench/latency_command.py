@@ -102,8 +102,8 @@ def make_jobs(request: Request) -> list[LatencyJob]:
 
 
 def _budget(request: Request) -> Budget:
-    """The profile's, but who gives a time or a number of calls alone means just that."""
-    default = budget_of(profile(request.profile))
+    """The whole protocol (`smoke`: the profile's), but who gives a time or a number of calls alone means just that."""
+    default = budget_of(profile("smoke" if request.profile == "smoke" else "paper"))
     blocks = request.blocks or default.blocks
     if request.seconds is None and request.calls is None:
         return Budget(blocks, default.calls, default.seconds, default.warmup_s)

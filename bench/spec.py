@@ -44,7 +44,7 @@ PROFILES = {
                 latency_modes=("cpu1",), snapshot_s=5.0),
         Profile("lite", "minutes per task on one CPU core: small networks, real comparisons (default)",
                 demos=10, after_success=20, episodes=20, curve_points=5, selection_episodes=10,
-                latency_blocks=16, latency_calls=1000, latency_seconds=30.0, latency_warmup_s=3.0,
+                latency_blocks=16, latency_calls=672, latency_seconds=10.0, latency_warmup_s=3.0,
                 latency_modes=("cpu1", "cpuN"), snapshot_s=30.0),
         # 9 demonstrations: the published pipelines make 10 and hold one back for a validation that is never run.
         Profile("paper", "published network sizes and schedules: days per task without a GPU",
