@@ -1,4 +1,4 @@
-"""Latency as the last stage of a run: one task per suite, every variant of the run, a fresh process per thread mode.
+"""Latency as the last stage of a run: one task per suite, every variant of the run, a job per thread mode.
 
 The network of a method is the same for all tasks of a suite, so one task stands for its suite: the first of the run
 whose trainings did not fail.

@@ -25,7 +25,6 @@ from bench.stats import (
     performance_profile,
     probability_of_improvement,
     rank,
-    ratio_of_medians,
     sign_flip,
     time_to_success,
     wilson,
@@ -151,17 +150,6 @@ def test_mcnemar_says_nothing_of_identical_outcomes() -> None:
 
 def test_iqm_drops_a_quarter_at_each_end() -> None:
     assert iqm([[100.0, 1.0, 2.0, 3.0], [4.0, 5.0, 6.0, -100.0]]) == pytest.approx((2 + 3 + 4 + 5) / 4)
-
-
-def test_ratio_of_medians_is_seeded_and_checks_its_blocks() -> None:
-    blocks = [np.array([4.0, 4.1]), np.array([4.2, 4.3])]
-    halves = [block / 2 for block in blocks]
-    assert ratio_of_medians(blocks, halves) == ratio_of_medians(blocks, halves)
-    assert ratio_of_medians(blocks, halves).value == pytest.approx(2.0)
-    with pytest.raises(ValueError, match="same number"):
-        ratio_of_medians(blocks, halves[:1])
-    with pytest.raises(ValueError, match="same number"):
-        ratio_of_medians(blocks, np.zeros((2, 0)))
 
 
 # --------------------------------------------------------------------------------------------- many tasks
@@ -391,11 +379,3 @@ def test_best_five_against_drawing() -> None:
     assert paper_top5(0.697).expected == pytest.approx(np.sort(drawn, axis=1)[:, -5:].mean(), abs=5e-4)
     with pytest.raises(ValueError, match="best"):
         paper_top5(0.5, evaluations=4)
-
-
-def test_ratio_of_medians_by_parts_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(0)
-    slow, fast = rng.lognormal(1.0, 0.2, (6, 12)), rng.lognormal(0.0, 0.2, (6, 9))
-    whole = ratio_of_medians(slow, fast)
-    monkeypatch.setattr("bench.stats.times._DRAWS_AT_ONCE", 500)
-    assert ratio_of_medians(slow, fast) == whole
