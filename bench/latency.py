@@ -72,10 +72,17 @@ def compare(
     timers: Sequence[VariantTimer],
     budget: Budget,
     *,
-    reference: str | None,
+    references: Mapping[str, str],
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> list[dict[str, Any]]:
-    """Time all variants in interleaved blocks; one row each, with the speed-up over the variant ``reference``."""
+    """Time all variants in interleaved blocks; one row each.
+
+    Args:
+        timers: one of each variant.
+        budget: how long each is timed.
+        references: by variant, the variant over which its speed-up is stated.
+        on_progress: told what is being done, between blocks.
+    """
     load, busy = load_average(), busy_cores() > CONTENDED_CORES
     call_ms = [_GUESS_MS] * len(timers)
     for i, timer in enumerate(timers):
@@ -90,15 +97,16 @@ def compare(
             timer.run_block(calls)
     busy = busy_cores() > CONTENDED_CORES or busy
     timed = [timer.result() for timer in timers]
-    base = next((t for t in timed if t.row["variant"] == reference), None)
-    return [
-        {
+    by_name = {t.row["variant"]: t for t in timed}
+    rows = []
+    for t in timed:
+        base = by_name.get(references.get(t.row["variant"], ""))
+        rows.append({
             **t.row, "contended": busy or _gpu_in_use(t.row["gpu"]), "load_average": load,
-            "reference": reference if base else None,
+            "reference": base.row["variant"] if base else None,
             "speedup": _speedup(base.blocks, t.blocks) if base and base is not t else None,
-        }
-        for t in timed
-    ]  # fmt: skip
+        })  # fmt: skip
+    return rows
 
 
 def _gpu_in_use(gpu: Mapping[str, Mapping[str, float | None]] | None) -> bool:

@@ -96,7 +96,7 @@ def make_jobs(request: Request) -> list[LatencyJob]:
     checkpoints = tuple(str(unit.checkpoint) for unit in units)
     budget = _budget(request)
     return [
-        LatencyJob(units, checkpoints, variants, variants[0], request.device, mode, budget)
+        LatencyJob(units, checkpoints, variants, (variants[0],) * len(variants), request.device, mode, budget)
         for mode in modes_for(request.device, MODES[request.threads])
     ]
 
@@ -128,7 +128,7 @@ def _write(rows: Sequence[Mapping[str, Any]], job: LatencyJob, path: Path) -> No
     for row in rows:
         LatencyRow.model_validate(row)
     content = {
-        "schema": "latency-comparison/1", "reference": str(job.reference), "budget": vars(job.budget), "rows": rows,
+        "schema": "latency-comparison/1", "reference": str(job.references[0]), "budget": vars(job.budget), "rows": rows,
     }  # fmt: skip
     write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
 

@@ -24,7 +24,7 @@ class LatencyJob:
     units: tuple[Unit, ...]  # evaluations, and first the reference where it is not among them
     checkpoints: tuple[str, ...]  # keys, one per unit
     variants: tuple[Variant, ...]
-    reference: Variant
+    references: tuple[Variant, ...]  # of each variant, what it is compared with
     device: str
     mode: str
     budget: Budget
@@ -82,7 +82,8 @@ def run_job(
             stack.callback(timers[-1].close)
         for timer in timers:
             timer.wait_until_ready()
-        return compare(timers, job.budget, reference=str(job.reference), on_progress=on_progress)
+        references = dict(zip(map(str, job.variants), map(str, job.references), strict=True))
+        return compare(timers, job.budget, references=references, on_progress=on_progress)
 
 
 def _entry(job: LatencyJob, index: int, checkpoint: str | None) -> dict[str, Any]:
@@ -94,5 +95,6 @@ def _entry(job: LatencyJob, index: int, checkpoint: str | None) -> dict[str, Any
             "training_seed": unit.training_seed, "device": job.device, "mode": job.mode, "method": variant.method,
             "variant": str(variant),
         },
-        "options": dict(variant.options), "checkpoint": checkpoint, "base_seed": unit.base_seed,
+        "options": dict(variant.options), "runtime": variant.runtime, "checkpoint": checkpoint,
+        "base_seed": unit.base_seed,
     }  # fmt: skip

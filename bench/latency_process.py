@@ -23,6 +23,7 @@ from bench.artifacts import Artifact, unpack_tensors
 from bench.clocks import record_inputs
 from bench.interfaces import UserError
 from bench.latency_timer import Contender, Timed, Timer
+from bench.runtimes import use_runtime
 from bench.thread_modes import enter, environment
 
 
@@ -35,8 +36,8 @@ class RemoteTimer:
     """
 
     def __init__(self, entry: Mapping[str, Any]) -> None:
-        """``entry``: ``row`` (the fields of the latency row known beforehand), ``options``, ``checkpoint`` (a path, or
-        null for untrained weights) and ``base_seed``."""
+        """``entry``: ``row`` (the fields of the latency row known beforehand), ``options``, ``runtime``, ``checkpoint``
+        (a path, or null for untrained weights) and ``base_seed``."""
         self.variant = str(entry["row"]["variant"])
         self._said = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115  # closed by `close`
         self._process = subprocess.Popen(
@@ -102,8 +103,9 @@ def load(entry: Mapping[str, Any]) -> Timer:
     if entry["checkpoint"] is not None:
         artifact = Artifact(Path(entry["checkpoint"]).read_bytes())
         method.load_state(unpack_tensors(artifact.data, device))
+    use_runtime(method, entry["runtime"], device)
     inputs = record_inputs(task, entry["base_seed"], method.spec.n_obs_steps)
-    return Timer(Contender(row, method, artifact), task, inputs, entry["base_seed"])
+    return Timer(Contender(row, method, artifact, entry["runtime"]), task, inputs, entry["base_seed"])
 
 
 def main() -> None:

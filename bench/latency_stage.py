@@ -2,13 +2,14 @@
 
 The network of a method is the same for all tasks of a suite, so one task stands for its suite: the first of the run
 whose trainings did not fail.
-Everything is compared with the teacher at its default options, which is timed in the same process whether the run
-evaluates it or not.
+Everything is compared with the teacher at its default options in the same runtime (eager with eager, compiled with
+compiled), which is timed in turn with it whether the run evaluates it or not.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 from bench.latency_job import LatencyJob, budget_of
@@ -29,15 +30,17 @@ def latency_jobs(units: Sequence[Unit], device: str, failed: Collection[str] = (
         whole = [cell for cell in candidates if not any(u.checkpoint in failed for u in cell)]
         cell = (whole or candidates)[0]
         timed = {(u.variant, u.checkpoint): u for u in cell}
+        runtimes = dict.fromkeys(u.variant.runtime for u in cell if u.variant is not None)
         chains = [lineage(units, u) for u in cell]
         root = next((c for c in chains if len(c) > 1), chains[0])[0]  # the teacher, where there is a student
         assert root.variant is not None
-        if (root.variant, root.key) not in timed:
-            timed = {(root.variant, root.key): root, **timed}
+        bases = {runtime: replace(root.variant, runtime=runtime) for runtime in runtimes}
+        timed = {(base, root.key): root for base in bases.values()} | timed
         variants, checkpoints = zip(*timed, strict=True)
+        references = tuple(bases[variant.runtime] for variant in variants)
         profile, company = root.profile, tuple(timed.values())
         jobs += [
-            LatencyJob(company, checkpoints, variants, root.variant, device, mode, budget_of(profile))
+            LatencyJob(company, checkpoints, variants, references, device, mode, budget_of(profile))
             for mode in modes_for(device, profile.latency_modes)
         ]
     return jobs

@@ -10,6 +10,7 @@ from typing import Any
 from bench import registry
 from bench.interfaces import MethodSpec, TaskSpec
 from bench.realtime import RealTime
+from bench.runtimes import EAGER, versions_of
 from bench.spec import PROTOCOL, Profile, RunSpec, Variant, content_key, profile
 
 
@@ -143,10 +144,13 @@ def _train_units(variant: Variant, demos: Unit, seed: int, device: str) -> list[
 
 def _evaluate_unit(variant: Variant, trained: Unit, episodes: int) -> Unit:
     method, _ = registry.describe(variant.method, trained.task, trained.profile.name, dict(variant.options))
-    key = content_key({
+    identity = {
         "protocol": PROTOCOL, "kind": "evaluate", "checkpoint": trained.key, "options": dict(variant.options),
         "episodes": episodes,
-    })  # fmt: skip
+    }  # fmt: skip
+    if variant.runtime != EAGER:
+        identity["runtime"] = [variant.runtime, versions_of(variant.runtime)]
+    key = content_key(identity)
     return replace(
         trained, kind=Kind.EVALUATE, key=key, method=method, variant=variant, episodes=episodes, demos=None,
         checkpoint=trained.key,

@@ -33,6 +33,7 @@ class EpisodeRow(_Cell):
     episode: NonNegativeInt
     seed: NonNegativeInt
     state_hash: str
+    action_hash: str | None = None  # rows of before this field was recorded have none
     success_ever: bool
     success_end: bool
     steps: NonNegativeInt

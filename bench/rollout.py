@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +28,7 @@ class Episode:
     index: int
     seed: int
     state_hash: str = ""
+    action_hash: str = ""  # of all actions executed, in order
     success_ever: bool = False
     success_end: bool = False
     steps: int = 0
@@ -102,6 +104,7 @@ class _Lane:
     def __init__(self, task: Task, episode: Episode, n_obs_steps: int, waits: Iterator[int]) -> None:
         self.task, self.episode, self._waits = task, episode, waits
         self._last_action = np.zeros(task.spec.action_dim, np.float32)
+        self._trace = hashlib.sha256()
         task.reset(episode.seed)
         episode.state_hash = task.state_hash()
         self.history: deque[Observation] = deque([task.observe()] * n_obs_steps, maxlen=n_obs_steps)
@@ -130,6 +133,7 @@ class _Lane:
         self._last_action = chunk[-1]
         for i, action in enumerate(actions):
             outcome = self.task.step(action)
+            self._trace.update(action.astype("<f4").tobytes())
             episode.steps += 1
             episode.held_steps += i < held
             episode.total_reward += outcome.reward
@@ -140,6 +144,7 @@ class _Lane:
                 episode.error, outcome = "the simulator diverged: its reward is not finite", outcome._replace(done=True)
             if outcome.done or episode.steps >= self.task.spec.max_steps:
                 episode.done = True
-                return
+                break
             if len(actions) - i <= len(self.history):
                 self.history.append(self.task.observe())
+        episode.action_hash = self._trace.hexdigest()[:16]

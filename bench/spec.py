@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from bench import registry
 from bench.interfaces import TaskSpec, UserError, unknown
+from bench.runtimes import EAGER, check_runtime
 
 PROTOCOL = 1
 """Version of the rules by which the harness measures; a change of any of them makes every old key stale."""
@@ -64,16 +65,21 @@ def profile(name: str) -> Profile:
 
 @dataclass(frozen=True, order=True)
 class Variant:
-    """A method with inference options, written ``dp3@nfe=1`` or ``dp3@nfe=1:t=90``: same checkpoint, other entry."""
+    """A method with a runtime and inference options: same checkpoint, other entry.
+
+    Written ``dp3@nfe=1``, ``dp3@nfe=1:t=90``, ``sdm+onnx`` or ``dp3+onnx@nfe=1``.
+    """
 
     method: str
     options: tuple[tuple[str, str], ...] = ()
+    runtime: str = EAGER
 
     @classmethod
     def parse(cls, text: str) -> Variant:
-        """Parse ``name[@key=value[:key=value…]]``; options are sorted, so that one variant has one name."""
-        method, at, tail = text.strip().partition("@")
-        if not method or (at and not tail):
+        """Parse ``name[+runtime][@key=value[:key=value…]]``; options are sorted, so that one variant has one name."""
+        head, at, tail = text.strip().partition("@")
+        method, plus, runtime = head.partition("+")
+        if not method or (at and not tail) or (plus and not runtime):
             raise UserError(
                 f"method '{text}' is incomplete: write a name such as 'dp3' or a variant such as 'dp3@nfe=1'"
             )
@@ -85,10 +91,11 @@ class Variant:
             if key in options:
                 raise UserError(f"variant '{text}': option '{key}' is given twice")
             options[key] = value
-        return cls(method, tuple(sorted(options.items())))
+        return cls(method, tuple(sorted(options.items())), runtime or EAGER)
 
     def __str__(self) -> str:
-        return self.method + ("@" + ":".join(f"{k}={v}" for k, v in self.options) if self.options else "")
+        head = self.method if self.runtime == EAGER else f"{self.method}+{self.runtime}"
+        return head + ("@" + ":".join(f"{k}={v}" for k, v in self.options) if self.options else "")
 
 
 @dataclass(frozen=True)
@@ -144,13 +151,15 @@ def make_spec(
 def _distinct(variants: Sequence[Variant], task: TaskSpec, profile_name: str) -> tuple[str, ...]:
     """The names of the variants, each entry once: ``dp3@nfe=10`` is ``dp3`` where 10 is the default.
 
-    An unknown method or option shows here, not an hour later.
+    An unknown method, runtime or option shows here, not an hour later.
     """
-    names: dict[tuple[str, str], str] = {}
+    names: dict[tuple[str, str, str], str] = {}
     for variant in variants:
+        check_runtime(variant.runtime)
         spec, _ = registry.describe(variant.method, task, profile_name, dict(variant.options))
-        canonical = Variant(variant.method, tuple((k, str(spec.options.get(k, v))) for k, v in variant.options))
-        entry = (variant.method, canonical_json(dict(spec.options)))
+        options = tuple((k, str(spec.options.get(k, v))) for k, v in variant.options)
+        canonical = replace(variant, options=options)
+        entry = (variant.method, variant.runtime, canonical_json(dict(spec.options)))
         names[entry] = min(names.get(entry, str(canonical)), str(canonical), key=len)
     return tuple(names.values())
 

@@ -17,6 +17,7 @@ from bench.demos import collect_demos
 from bench.interfaces import Method, Task
 from bench.plan import Kind, Unit
 from bench.rollout import LOCKSTEP, Episode, rollout
+from bench.runtimes import use_runtime, versions_of
 from bench.seeding import Purpose, episode_seed, sequence
 from bench.train import train
 
@@ -117,6 +118,8 @@ class Worker:
         checkpoint = inputs[unit.checkpoint]
         method = self._method(unit)
         method.load_state(unpack_tensors(checkpoint.data, self.device))
+        assert unit.variant is not None
+        use_runtime(method, unit.variant.runtime, self.device)
         episodes = self._rollout(unit, method, Purpose.TEST, unit.episodes, lambda f: report(f, None))
         return [episode_row(unit, e, checkpoint.sha256) for e in episodes]
 
@@ -149,11 +152,12 @@ def episode_row(unit: Unit, episode: Episode, checkpoint: str | None) -> dict[st
         "schema": "episode/1", "key": unit.key, "suite": unit.task.suite, "task": unit.task.id,
         "difficulty": unit.task.difficulty, "method": unit.variant.method, "variant": str(unit.variant),
         "profile": unit.profile.name, "training_seed": unit.training_seed, "episode": episode.index,
-        "seed": episode.seed, "state_hash": episode.state_hash, "success_ever": episode.success_ever,
-        "success_end": episode.success_end, "steps": episode.steps, "steps_to_success": episode.steps_to_success,
+        "seed": episode.seed, "state_hash": episode.state_hash, "action_hash": episode.action_hash,
+        "success_ever": episode.success_ever, "success_end": episode.success_end, "steps": episode.steps,
+        "steps_to_success": episode.steps_to_success,
         "return": episode.total_reward, "error": episode.error, "checkpoint": checkpoint, "nfe": unit.method.nfe,
         "executed_steps": unit.method.executed_steps, "engine": unit.task.engine, "assets": unit.task.assets,
-        "versions": versions(),
+        "versions": versions() | versions_of(unit.variant.runtime),
     }  # fmt: skip
     if unit.realtime is None:
         return row

@@ -41,7 +41,7 @@ class NetSizes:
 
 SIZES: dict[str, NetSizes] = {
     "smoke": NetSizes(0, (16, 32), 16, 32, (16, 32, 64), 1, 32),
-    "lite": NetSizes(0, (64, 64, 128), 32, 64, (32, 64, 128), 3, 64),
+    "lite": NetSizes(0, (64, 64, 128), 32, 64, (32, 32, 64), 5, 64),
     "paper": NetSizes(0, (64, 128, 256), 64, 64, (512, 1024, 2048), 2, 128),
 }
 
@@ -63,6 +63,21 @@ class Networks(nn.Module):
     def normalise(self, point_cloud: Tensor, agent_pos: Tensor) -> tuple[Tensor, Tensor]:
         """Normalise frames ``[..., N, 3]`` and ``[..., P]``."""
         return self.normalizer.point_cloud(point_cloud), self.normalizer.agent_pos(agent_pos)
+
+    def forward(self, point_cloud: Tensor, agent_pos: Tensor) -> Tensor:
+        """Normalise and encode observations ``[B, To, N, 3]`` and ``[B, To, P]``: the condition ``[B, C]``."""
+        cloud, state = self.normalise(point_cloud, agent_pos)
+        return self.encoder(cloud.flatten(0, 1), state.flatten(0, 1)).view(len(agent_pos), -1)
+
+    def freeze(self) -> None:
+        """Prepare the weights once for repeated calls without gradients; `thaw` before they change."""
+        self.encoder.points.freeze()
+        self.unet.freeze()
+
+    def thaw(self) -> None:
+        """Forget what `freeze` prepared."""
+        self.encoder.points.thaw()
+        self.unet.thaw()
 
 
 class ChunkPolicy(ABC):
@@ -89,21 +104,25 @@ class ChunkPolicy(ABC):
         """The U-Net that acts."""
         return self.ema.unet
 
+    @property
+    def parts(self) -> dict[str, nn.Module]:
+        """What a compiled runtime may replace: modules that `encode` and `sample` call, pure functions of tensors."""
+        self._freeze()
+        return {"encoder": self.ema, "network": self.ema.unet}
+
     # ------------------------------------------------------------------------------------------- inference
 
     def encode(self, observations: Observations) -> Tensor:
         """Normalise and encode to the condition ``[B, C]``."""
         with torch.inference_mode():
-            batch = len(observations.agent_pos)
-            cloud, state = self.ema.normalise(observations.point_cloud, observations.agent_pos)
-            return self.ema.encoder(cloud.flatten(0, 1), state.flatten(0, 1)).view(batch, -1)
+            self._freeze()
+            condition: Tensor = self.ema(*observations)
+            return condition
 
     def sample(self, condition: Tensor, generator: torch.Generator) -> Tensor:
         """Sample actions ``[B, K, A]``, un-normalised, K = ``spec.executed_steps``."""
         with torch.inference_mode():
-            if not self._frozen:
-                self.ema.unet.freeze()
-                self._frozen = True
+            self._freeze()
             noise = torch.randn((len(condition), *self._chunk), generator=generator, device=self.device)
             chunk = self.ema.normalizer.action.inverse(self._sample(condition, noise, generator))
             first = N_OBS_STEPS - 1
@@ -116,6 +135,11 @@ class ChunkPolicy(ABC):
     @abstractmethod
     def _sample(self, condition: Tensor, noise: Tensor, generator: torch.Generator) -> Tensor:
         """Take noise ``[B, H, A]`` to normalised actions in [-1, 1]."""
+
+    def _freeze(self) -> None:
+        if not self._frozen:
+            self.ema.freeze()
+            self._frozen = True
 
     # ----------------------------------------------------------------------------------------- checkpoints
 
@@ -153,7 +177,7 @@ class ChunkPolicy(ABC):
         self._thaw()
 
     def _thaw(self) -> None:
-        self.ema.unet.thaw()
+        self.ema.thaw()
         self._frozen = False
 
     # -------------------------------------------------------------------------------------------- training

@@ -7,15 +7,33 @@ projection; widths 64-128-256-64 there.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from methods.nets.kernels import compact, gather_candidates, layer_norm_relu, segment_argmax
+from methods.nets.kernels import (
+    compact,
+    gather_candidates,
+    layer_norm_max,
+    layer_norm_relu,
+    segment_argmax,
+    supported,
+)
 
-_CHUNK_ROWS = 1024  # points encoded at once in the search for maxima, so that activations stay in the L2 cache
+_CHUNK_ROWS = 512  # points encoded at once without a graph, so that activations stay in the L2 cache
+
+
+class _Layer(NamedTuple):
+    """Weights of Linear and LayerNorm as the kernels take them: views, so that they follow the parameters."""
+
+    weight: Tensor  # [C_in, C_out]
+    bias: Tensor  # [C_out]
+    norm: tuple[np.ndarray, np.ndarray]  # scale and shift [C_out]
 
 
 class PointEncoder(nn.Module):
@@ -39,16 +57,17 @@ class PointEncoder(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(width) for width in widths)
         self.project = nn.Linear(widths[-1], out_dim)
         self.project_norm = nn.LayerNorm(out_dim)
+        self._frozen: tuple[list[_Layer], list[Tensor]] | None = None
 
     def forward(self, points: Tensor) -> Tensor:
         """Encode normalised clouds ``[M, N, 3]`` as ``[M, out_dim]``."""
-        if not (points.device.type == "cpu" and points.dtype == torch.float32):
+        if not supported(points):
             pooled = self._shared_mlp(self._embed(points)).amax(dim=1)
         elif torch.is_grad_enabled():
             clouds, n_points, _ = points.shape
             pooled, _ = self._pool_critical(points.reshape(-1, 3), n_points * torch.arange(1, clouds + 1))
         else:
-            pooled = self._hidden(self._embed(points.reshape(-1, 3))).view(*points.shape[:2], -1).amax(dim=1)
+            pooled = self._pool(self._embed(points))
         return self.project_norm(self.project(pooled))
 
     def _embed(self, points: Tensor) -> Tensor:
@@ -65,19 +84,43 @@ class PointEncoder(nn.Module):
             points = functional.relu(norm(linear(points)))
         return points
 
+    def freeze(self) -> None:
+        """Prepare weights and buffers once for repeated calls without gradients; `thaw` before a copy is made."""
+        if supported(self.project.weight):
+            self._frozen = self._layers(), self._scratch()
+
+    def thaw(self) -> None:
+        """Forget what `freeze` prepared."""
+        self._frozen = None
+
+    def _layers(self) -> list[_Layer]:
+        return [
+            _Layer(
+                linear.weight.detach().t(), linear.bias.detach(), tuple(p.detach().numpy() for p in norm.parameters())
+            )
+            for linear, norm in zip(self.linears, self.norms, strict=True)
+        ]
+
+    def _scratch(self) -> list[Tensor]:
+        return [torch.empty(_CHUNK_ROWS, linear.out_features) for linear in self.linears]
+
+    @torch.no_grad()
+    def _pool(self, clouds: Tensor) -> Tensor:
+        """Maxima ``[M, C]`` of `_shared_mlp` over embedded points ``[M, N, E]``, without a graph."""
+        layers, buffers = self._frozen or (self._layers(), self._scratch())
+        pooled = torch.zeros(len(clouds), self.linears[-1].out_features)  # the least that ReLU gives
+        for cloud, largest in zip(clouds, pooled.numpy(), strict=True):
+            for rows in cloud.split(_CHUNK_ROWS):
+                layer_norm_max(_before_last_norm(rows, layers, buffers).numpy(), *layers[-1].norm, largest)
+        return pooled
+
     @torch.no_grad()
     def _hidden(self, rows: Tensor) -> Tensor:
-        """`_shared_mlp` of embedded points ``[S, E]`` without a graph, few at a time to stay in the cache."""
+        """`_shared_mlp` of embedded points ``[S, E]`` without a graph."""
+        layers, buffers = self._layers(), self._scratch()
         out = torch.empty(len(rows), self.linears[-1].out_features)
-        weights = [linear.weight.t() for linear in self.linears]
-        norms = [(norm.weight.detach().numpy(), norm.bias.detach().numpy()) for norm in self.norms]
-        buffers = [torch.empty(min(_CHUNK_ROWS, len(rows)), linear.out_features) for linear in self.linears[:-1]]
-        for first in range(0, len(rows), _CHUNK_ROWS):
-            h = rows[first : first + _CHUNK_ROWS]
-            targets = [buffer[: len(h)] for buffer in buffers] + [out[first : first + len(h)]]
-            for linear, weight, norm, target in zip(self.linears, weights, norms, targets, strict=True):
-                h = torch.addmm(linear.bias, h, weight, out=target)
-                layer_norm_relu(h.numpy(), *norm)
+        for part, target in zip(rows.split(_CHUNK_ROWS), out.split(_CHUNK_ROWS), strict=True):
+            layer_norm_relu(_before_last_norm(part, layers, [*buffers[:-1], target]).numpy(), *layers[-1].norm)
         return out
 
     def _pool_critical(self, points: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
@@ -106,6 +149,15 @@ class PointEncoder(nn.Module):
         pooled, best = self._pool_critical(clouds.view(-1, 3)[rows], ends)
         winners[frames] = rows[best] % n_points
         return self.project_norm(self.project(pooled))
+
+
+def _before_last_norm(rows: Tensor, layers: Sequence[_Layer], buffers: Sequence[Tensor]) -> Tensor:
+    """The shared MLP up to its last LayerNorm, of at most `_CHUNK_ROWS` rows; the result lies in the last buffer."""
+    for i, (layer, buffer) in enumerate(zip(layers, buffers, strict=True)):
+        if i:
+            layer_norm_relu(rows.numpy(), *layers[i - 1].norm)
+        rows = torch.addmm(layer.bias, rows, layer.weight, out=buffer[: len(rows)])
+    return rows
 
 
 class ObservationEncoder(nn.Module):

@@ -19,9 +19,14 @@ _EPS = 1e-5  # of torch.nn.GroupNorm and torch.nn.LayerNorm
 _JIT = {"cache": True, "fastmath": {"reassoc", "contract", "nsz", "arcp"}, "error_model": "numpy", "nogil": True}
 
 
+def supported(x: Tensor) -> bool:
+    """Whether the kernels of this module take ``x``: float32 on the CPU, not being traced for a compiler."""
+    return x.device.type == "cpu" and x.dtype == torch.float32 and not torch.compiler.is_compiling()
+
+
 def fusable(x: Tensor) -> bool:
-    """Whether the fused kernels may take ``x``: float32 on the CPU, outside of inference mode."""
-    return x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_inference_mode_enabled()
+    """Whether `norm_mish_film` runs in its fused form: in training."""
+    return supported(x) and not torch.is_inference_mode_enabled()
 
 
 def norm_mish_film(x: Tensor, weight: Tensor, bias: Tensor, film: Tensor | None, groups: int) -> Tensor:
@@ -244,24 +249,41 @@ def _backward(
             grad_bias[c] += sum_beta[j]
 
 
+@numba.njit(inline="always", **_JIT)
+def _moments(row: np.ndarray) -> tuple[float, float]:
+    """Mean and inverse standard deviation of a row ``[C]``."""
+    width = row.shape[0]
+    scale = np.float32(1.0) / np.float32(width)
+    total = np.float32(0.0)
+    for i in range(width):
+        total += row[i]
+    mean = total * scale
+    square = np.float32(0.0)
+    for i in range(width):
+        square += (row[i] - mean) * (row[i] - mean)
+    return mean, np.float32(1.0) / np.sqrt(square * scale + np.float32(_EPS))
+
+
 @numba.njit(**_JIT)
 def layer_norm_relu(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> None:
     """ReLU(LayerNorm(x)) of rows ``[M, C]``, in place."""
     rows, width = x.shape
-    scale = np.float32(1.0) / np.float32(width)
-    zero = np.float32(0.0)
     for r in range(rows):
         row = x[r]
-        total = zero
+        mean, inverse = _moments(row)
         for i in range(width):
-            total += row[i]
-        mean = total * scale
-        square = zero
+            row[i] = max((row[i] - mean) * inverse * weight[i] + bias[i], np.float32(0.0))
+
+
+@numba.njit(**_JIT)
+def layer_norm_max(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, largest: np.ndarray) -> None:
+    """Raise ``largest`` ``[C]`` to the maximum of LayerNorm(x) over rows ``[M, C]`` where that is larger."""
+    rows, width = x.shape
+    for r in range(rows):
+        row = x[r]
+        mean, inverse = _moments(row)
         for i in range(width):
-            square += (row[i] - mean) * (row[i] - mean)
-        inverse = np.float32(1.0) / np.sqrt(square * scale + np.float32(_EPS))
-        for i in range(width):
-            row[i] = max((row[i] - mean) * inverse * weight[i] + bias[i], zero)
+            largest[i] = max((row[i] - mean) * inverse * weight[i] + bias[i], largest[i])
 
 
 @numba.njit(**_JIT)

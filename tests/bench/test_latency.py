@@ -50,7 +50,7 @@ class AsynchronousMethod(FakeMethod):
 def test_a_policy_that_sleeps_five_milliseconds_measures_so() -> None:
     sleepy = SleepyMethod("sleepy", fake_spec(), {})
     timers = [timer(sleepy, "sleepy"), timer(fake(nfe=3), "base")]
-    rows = compare(timers, BUDGET, reference="sleepy")
+    rows = compare(timers, BUDGET, references=dict.fromkeys(("sleepy", "base"), "sleepy"))
     for row in rows:
         LatencyRow.model_validate(row)
     every_call = np.concatenate(timers[0].blocks)[:, CLOCKS.index("t_sample")]
@@ -96,7 +96,7 @@ def test_the_clocks_themselves_cost_next_to_nothing_and_say_so() -> None:
     idle = NoOp(method, task.spec.action_dim)
     policy = [timed_call(idle, task, scans, torch.Generator())[1] for scans in inputs]
     assert min(policy) < 0.1
-    (row,) = compare([timer(method, "base")], BUDGET, reference=None)
+    (row,) = compare([timer(method, "base")], BUDGET, references={})
     assert 0 < row["harness_ms"] < row["t_e2e"]["p50"]
 
 
@@ -109,7 +109,7 @@ def test_recorded_inputs_are_many_different_ones() -> None:
 
 
 def test_few_calls_have_no_percentile_above_the_median() -> None:
-    (row,) = compare([timer(fake(), "base", trained=False)], Budget(5, 50, 0.0, 0.01), reference="base")
+    (row,) = compare([timer(fake(), "base", trained=False)], Budget(5, 50, 0.0, 0.01), references={"base": "base"})
     LatencyRow.model_validate(row)
     assert row["n"] == 50
     assert (row["t_e2e"]["p90"], row["t_e2e"]["p90_ci"], row["checkpoint"]) == (None, None, None)
@@ -148,7 +148,7 @@ def test_blocks_take_turns_and_progress_is_told() -> None:
     log: list[str] = []
     told: list[Progress] = []
     timers = [Recorder("a", log), Recorder("b", log)]
-    compare(timers, Budget(6, 12, 0.0, 0.01), reference="a", on_progress=told.append)
+    compare(timers, Budget(6, 12, 0.0, 0.01), references={"a": "a", "b": "a"}, on_progress=told.append)
     assert "".join(log) == "abbaabbaabba"
     assert told[0].doing == "warming up a"
     left = [progress.seconds_left for progress in told if progress.doing.startswith("block")]
@@ -158,7 +158,7 @@ def test_blocks_take_turns_and_progress_is_told() -> None:
 def test_other_work_marks_all_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     readings = iter([0.0, 1.5])  # before, after
     monkeypatch.setattr(latency, "busy_cores", lambda: next(readings))
-    rows = compare([timer(fake(), "a"), timer(fake(), "b")], Budget(5, 10, 0.0, 0.01), reference="a")
+    rows = compare([timer(fake(), "a"), timer(fake(), "b")], Budget(5, 10, 0.0, 0.01), references={"a": "a", "b": "a"})
     assert [row["contended"] for row in rows] == [True, True]
 
 
@@ -182,7 +182,7 @@ class TestOnGpu:
         return method
 
     def test_queued_kernels_are_waited_for(self, on_gpu: FakeMethod) -> None:
-        (row,) = compare([timer(on_gpu, "base")], BUDGET, reference=None)
+        (row,) = compare([timer(on_gpu, "base")], BUDGET, references={})
         LatencyRow.model_validate(row)
         assert row["t_upstream"] < row["t_policy"]["p50"]
         assert row["t_cuda"] == pytest.approx(row["t_policy"]["p50"], rel=0.3)

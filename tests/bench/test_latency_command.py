@@ -34,7 +34,7 @@ def request(**changes: object) -> Request:
 class TestPlan:
     def test_the_first_method_is_the_reference(self) -> None:
         (job,) = make_jobs(request(methods=("student", "base", "base@nfe=2")))
-        assert str(job.reference) == "student"
+        assert str(job.references[0]) == "student"
         assert [str(v) for v in job.variants] == ["student", "base", "base@nfe=2"]
         assert job.checkpoints[1] == job.checkpoints[2] != job.checkpoints[0]
 

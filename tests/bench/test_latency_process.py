@@ -16,7 +16,7 @@ ROW = {
 
 
 def test_it_does_as_told_and_ends() -> None:
-    timer = RemoteTimer({"row": ROW, "options": {}, "checkpoint": None, "base_seed": 0})
+    timer = RemoteTimer({"row": ROW, "options": {}, "runtime": "eager", "checkpoint": None, "base_seed": 0})
     try:
         timer.wait_until_ready()
         assert timer.warm_up(0.05) > 0
@@ -33,7 +33,7 @@ def test_it_does_as_told_and_ends() -> None:
 
 def test_what_it_refuses_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "weights").write_bytes(b"no tensors")
-    entry = {"row": ROW, "options": {}, "checkpoint": str(tmp_path / "weights"), "base_seed": 0}
+    entry = {"row": ROW, "options": {}, "runtime": "eager", "checkpoint": str(tmp_path / "weights"), "base_seed": 0}
     with pytest.raises(UserError, match="not readable as safetensors") as caught:
         RemoteTimer(entry).wait_until_ready()
     assert "\n" not in str(caught.value)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -78,6 +81,19 @@ def test_the_policy_sees_the_first_observation_twice_and_then_the_last_two() -> 
 def test_actions_that_are_not_finite_are_an_error_of_the_episode() -> None:
     episodes = run(3, NanMethod("nan", fake_spec(), {}))
     assert all(e.error and "not finite" in e.error and not e.success_ever for e in episodes)
+
+
+def test_the_action_hash_is_that_of_the_executed_actions() -> None:
+    executed: list[bytes] = []
+
+    class Watch(FakeTask):
+        def step(self, action):
+            executed.append(np.asarray(action, "<f4").tobytes())
+            return super().step(action)
+
+    first, second = run(1, tasks=[Watch()]), run(2)
+    assert first[0].action_hash == hashlib.sha256(b"".join(executed)).hexdigest()[:16]
+    assert first[0].action_hash == second[0].action_hash != second[1].action_hash
 
 
 def test_an_episode_that_ends_by_itself_stops_there() -> None:

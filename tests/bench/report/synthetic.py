@@ -105,6 +105,7 @@ def _episodes(
             **cell, "schema": "episode/1", "difficulty": difficulty, "variant": variant, "episode": episode,
             "seed": _crc(cell["task"], episode) & 0x7FFFFFFF,
             "state_hash": "" if error else f"{_crc(cell['task'], episode):016x}",
+            "action_hash": "" if error else f"{_crc(variant, cell['task'], episode):016x}",
             "success_ever": solved, "success_end": solved, "steps": 0 if error else 200, "steps_to_success": steps,
             "return": 0.0, "error": error, "checkpoint": None if error else checkpoint, "nfe": 10,
             "executed_steps": 3, "engine": "metaworld 3.1.1", "assets": "metaworld-v3/1", "versions": {},

@@ -1,0 +1,127 @@
+"""Other ways to run the networks of a method than PyTorch's eager mode: entries of their own, such as ``sdm+onnx``.
+
+A runtime replaces the modules that a method names in ``parts`` (pure functions of tensors); what lies between them, the
+sampler's arithmetic, stays as it is. Results agree to rounding, so such an entry has success figures of its own.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import logging
+import shutil
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.interfaces import Method, UserError, unknown
+
+EAGER, COMPILE, ONNX = "eager", "compile", "onnx"
+RUNTIMES = (EAGER, COMPILE, ONNX)
+_COMPILERS = ("g++", "clang++", "c++")
+
+Forward = Callable[..., Tensor]
+
+
+def check_runtime(runtime: str) -> None:
+    """Raise `UserError` for a runtime that does not exist or is not installed."""
+    if runtime not in RUNTIMES:
+        raise unknown("runtime", runtime, RUNTIMES)
+    if reason := unavailable(runtime):
+        raise UserError(f"runtime '{runtime}': {reason}")
+
+
+def unavailable(runtime: str) -> str | None:
+    """Why a runtime cannot be used here and how to get it, or None."""
+    if runtime == ONNX:
+        lacking = [name for name in ("onnxruntime", "onnxscript") if importlib.util.find_spec(name) is None]
+        return f"{' and '.join(lacking)} missing: pip install 'visuomotor-bench[onnx]'" if lacking else None
+    if runtime == COMPILE and not any(map(shutil.which, _COMPILERS)):
+        return f"torch.compile needs a C++ compiler ({', '.join(_COMPILERS)}); the runtime 'onnx' needs none"
+    return None
+
+
+def versions_of(runtime: str) -> dict[str, str]:
+    """Versions of the packages that run the networks, beside PyTorch."""
+    return {"onnxruntime": importlib.metadata.version("onnxruntime")} if runtime == ONNX else {}
+
+
+def use_runtime(method: Method, runtime: str, device: str = "cpu") -> None:
+    """Have the networks of ``method``, whose weights are loaded, run by ``runtime`` from now on.
+
+    Raises:
+        UserError: the runtime is missing, does not know the device, or the method names no ``parts``.
+    """
+    check_runtime(runtime)
+    if runtime == EAGER:
+        return
+    if runtime == ONNX and device != "cpu":
+        raise UserError(f"runtime '{ONNX}' runs on the CPU, not on {device}; choose --device cpu or '{COMPILE}'")
+    parts: dict[str, nn.Module] | None = getattr(method, "parts", None)
+    if parts is None:
+        raise UserError(f"{method.spec.name} cannot run by '{runtime}': it names no `parts` (docs/latency.md)")
+    for module in parts.values():
+        replaced = _OnnxForward(module) if runtime == ONNX else _compiled(module.forward)
+        module.forward = replaced  # hooks, which count evaluations, go on working
+
+
+def _compiled(forward: Forward) -> Forward:
+    return torch.compile(forward, fullgraph=True, dynamic=False)
+
+
+class _Traced(nn.Module):
+    """A module without its hooks: these count the evaluations, of which an export is none."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module, self._forward = module, module.forward
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        result: Tensor = self._forward(*inputs)
+        return result
+
+
+class _OnnxForward:
+    """The forward of a module by ONNX Runtime on one thread, exported anew for every shape of its inputs."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._traced = _Traced(module)
+        self._sessions: dict[tuple[torch.Size, ...], tuple[Any, list[str]]] = {}
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        shapes = tuple(tensor.shape for tensor in inputs)
+        if shapes not in self._sessions:
+            self._sessions[shapes] = self._export(inputs)
+        session, names = self._sessions[shapes]
+        arrays = (tensor.contiguous().numpy() for tensor in inputs)
+        (output,) = session.run(None, dict(zip(names, arrays, strict=True)))
+        return torch.from_numpy(output)
+
+    def _export(self, inputs: Sequence[Tensor]) -> tuple[Any, list[str]]:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.inter_op_num_threads = 1
+        model = self._to_onnx(inputs)
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        return session, [entry.name for entry in session.get_inputs()]
+
+    def _to_onnx(self, inputs: Sequence[Tensor]) -> bytes:
+        logger = logging.getLogger("torch.onnx")
+        level = logger.level
+        logger.setLevel(logging.ERROR)
+        try:
+            # tensors made in inference mode cannot be exported, so that copies are made outside of it
+            with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                copies = tuple(tensor.clone() for tensor in inputs)
+                program = torch.onnx.export(self._traced, copies, dynamo=True, verbose=False)
+        finally:
+            logger.setLevel(level)
+        assert program is not None
+        model: bytes = program.model_proto.SerializeToString()
+        return model
