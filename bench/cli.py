@@ -223,6 +223,8 @@ def latency(
 
       bench latency --methods sdm,manicm,dp3@nfe=1 --threads both --json latency.json
 
+      bench latency --methods dp3+onnx,sdm+onnx     # by ONNX Runtime, see bench doctor
+
       bench latency --methods dp3,sdm --profile smoke --calls 100
     """
     from bench.latency_command import Request, compare_latency

@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from bench import registry
 from bench.hardware import fingerprint
+from bench.runtimes import RUNTIMES, unavailable
 from bench.worker import versions
 
 GIB = 2**30
@@ -29,6 +30,14 @@ def check(console: Console) -> int:
     )
     needed = [_run(console, name, test) for name, test in (("simulator", _simulator), ("ray", _ray), ("disk", _disk))]
     needed += [_suites(console)]
+    for runtime in RUNTIMES[1:]:
+        reason = unavailable(runtime)
+        mark = (
+            f"[dim]--[/dim]   runtime {runtime} (optional): {escape(reason)}"
+            if reason
+            else f"[green]ok[/green]   runtime {runtime}"
+        )
+        console.print(mark, highlight=False, soft_wrap=True)
     gpus = machine["gpus"] or ["none; everything runs on the CPU"]
     console.print(f"[dim]--[/dim]   gpu: {', '.join(gpus)} (optional)", highlight=False, soft_wrap=True)
     return 0 if all(needed) else 1
