@@ -60,7 +60,8 @@ class NullExecutor:
 
     def _episode(self, unit: Unit, index: int) -> Episode:
         seed, success = episode_seed(0, unit.task.id, Purpose.TEST, index), bool(self._coin.random() < 0.5)
-        return Episode(index, seed, f"{seed:016x}", f"{index:016x}", success, success, 200, 100 if success else None, 0.0)
+        hashes = f"{seed:016x}", f"{index:016x}"
+        return Episode(index, seed, *hashes, success, success, 200, 100 if success else None, 0.0)
 
 
 def main(argv: Sequence[str] | None = None) -> list[Row]:
