@@ -17,7 +17,7 @@ from bench.stats.paired import (
 )
 from bench.stats.ranking import Ranking, probability_of_improvement, rank
 from bench.stats.selection import TopMean, paper_top5
-from bench.stats.times import SuccessTimes, ratio_of_medians, time_to_success
+from bench.stats.times import RunRatio, SuccessTimes, ratio_between_runs, ratio_of_medians, time_to_success
 
 __all__ = [
     "ALPHA",
@@ -27,6 +27,7 @@ __all__ = [
     "NonInferiority",
     "Paired",
     "Ranking",
+    "RunRatio",
     "SuccessTimes",
     "TopMean",
     "Verdict",
@@ -49,6 +50,7 @@ __all__ = [
     "performance_profile",
     "probability_of_improvement",
     "rank",
+    "ratio_between_runs",
     "ratio_of_medians",
     "sign_flip",
     "time_to_success",
