@@ -16,7 +16,7 @@ from bench.stats.paired import (
     sign_flip,
 )
 from bench.stats.ranking import Ranking, probability_of_improvement, rank
-from bench.stats.selection import TopMean, paper_top5
+from bench.stats.selection import TopMean, best_evaluations, paper_top5
 from bench.stats.times import RunRatio, SuccessTimes, ratio_between_runs, ratio_of_medians, time_to_success
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "TopMean",
     "Verdict",
     "benjamini_hochberg",
+    "best_evaluations",
     "boschloo",
     "clopper_pearson",
     "holm",
