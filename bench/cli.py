@@ -13,8 +13,10 @@ from rich.table import Table
 
 from bench import registry
 from bench.artifacts import write_atomically
-from bench.interfaces import UserError
+from bench.export import Format, export
+from bench.interfaces import UserError, unknown
 from bench.plan import make_plan, plan_key
+from bench.schemas import MODELS, file_name, json_schema
 from bench.spec import PROFILES, RunSpec, make_spec
 
 app = typer.Typer(
@@ -24,7 +26,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-RESULTS, REPORTS = Path("results"), Path("reports")
+RESULTS, REPORTS, EXPORTS = Path("results"), Path("reports"), Path("exports")
 BASELINE = RESULTS / "baseline"
 
 
@@ -249,6 +251,51 @@ def list_(what: Annotated[Listing, typer.Argument(help="What to list.")]) -> Non
     if what is Listing.tasks:
         for suite, reason in _missing_suites().items():
             console.print(f"{suite}: {reason}", highlight=False, soft_wrap=True)
+
+
+@app.command(name="export")
+def export_(
+    run_folder: Annotated[Path | None, typer.Argument(help="A run's folder.  [default: the newest run]")] = None,
+    form: Annotated[Format, typer.Option("--format", help="File format of the tables.")] = Format.csv,
+    out: Annotated[Path | None, typer.Option(help="Folder for the tables.  [default: exports/<run>]")] = None,
+) -> None:
+    """Write the records of a run as tables, with a column for each value.
+
+    Examples:
+
+      bench export results/six-tasks --format parquet
+
+      bench export --out tables
+    """
+    from bench.app import newest_run
+
+    folder = run_folder or newest_run(RESULTS)
+    for file in export(folder, out or EXPORTS / folder.resolve().name, form):
+        _console().print(str(file), highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
+def schema(
+    name: Annotated[str | None, typer.Argument(help=f"What to print the schema of: {', '.join(MODELS)}.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write all schemas into this folder.")] = None,
+) -> None:
+    """Print the JSON Schema of a file in a run's folder, or write all of them.
+
+    Examples:
+
+      bench schema episodes
+
+      bench schema --out docs/schemas
+    """
+    if (name is None) == (out is None):
+        raise UserError(f"name one of {', '.join(MODELS)}, or give a folder for all with --out")
+    if name is not None:
+        if name not in MODELS:
+            raise unknown("schema", name, MODELS)
+        sys.stdout.write(json_schema(name))
+    elif out is not None:
+        for each in MODELS:
+            write_atomically(out / file_name(each), json_schema(each).encode())
 
 
 @app.command()

@@ -116,6 +116,7 @@ class Timer:
         """All that was measured."""
         gc.unfreeze()
         method, times, checkpoint = self.contender.method, np.concatenate(self.blocks), self.contender.checkpoint
+        medians = np.array([np.median(block, axis=0) for block in self.blocks])  # [blocks, len(CLOCKS)]
         spec, state = method.spec, method.state()
         cuda = [call.cuda for call in self._unsynchronised if call.cuda is not None]
         row = {
@@ -127,6 +128,7 @@ class Timer:
             "checkpoint_bytes": len(checkpoint.data) if checkpoint else None, "flops": self._flops,
             **{name: percentiles(times[:, i]) for i, name in enumerate(CLOCKS)},
             "e2e_quantiles": midpoint_quantiles(times[:, 0]),
+            "block_medians": dict(zip(CLOCKS, medians.T.tolist(), strict=True)),
             "deadline_misses": {str(hz): missed(times[:, 0], hz) for hz in DEADLINES_HZ},
             "t_upstream": float(np.median([call.upstream for call in self._unsynchronised])),
             "t_cuda": float(np.median(cuda)) if cuda else None,

@@ -132,6 +132,8 @@ class LatencyRow(_Cell):
     t_sample: Clock
     t_e2e: Clock
     e2e_quantiles: Annotated[list[float], Field(min_length=100, max_length=100)]
+    block_medians: dict[str, Annotated[list[float], Field(min_length=2)]] | None = None
+    """By clock, in the order of the blocks, ms: what two runs are compared by. Older rows lack it."""
     deadline_misses: dict[str, float]
     t_upstream: float
     t_cuda: float | None

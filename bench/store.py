@@ -17,6 +17,7 @@ from bench.artifacts import write_atomically
 from bench.interfaces import UserError, unknown
 from bench.records import FILES, Manifest
 from bench.spec import RunSpec, canonical_json
+from bench.tidy import tidy
 
 MANIFEST = "manifest.json"
 
@@ -181,7 +182,7 @@ def load_run(path: str | Path) -> Run:
 
 
 def load(path: str | Path, name: str = "episodes") -> pd.DataFrame:
-    """The test episodes of a run, one row each, as tidy data; ``docs/records.md`` describes the columns.
+    """The test episodes of a run, one row each, with tidy columns; ``docs/records.md`` describes them.
 
     Args:
         name: Another records file of the run: ``realtime`` for the episodes with the latency in the loop.
@@ -191,5 +192,4 @@ def load(path: str | Path, name: str = "episodes") -> pd.DataFrame:
     """
     if name not in FILES:
         raise unknown("records file", name, FILES)
-    frame: pd.DataFrame = getattr(load_run(path), name)
-    return frame
+    return tidy(getattr(load_run(path), name))

@@ -32,7 +32,8 @@ _SUCCESS = [
 _LATENCY = [
     Column("suite", "suite"), Column("variant", "method"), Column("clock", "clock"),
     Column("base_ms", "base ms", milliseconds), Column("new_ms", "new ms", milliseconds),
-    Column("ratio", "new / base", factor, interval=True), Column("verdict", "verdict"),
+    Column("ratio", "new / base", factor, interval=True), Column("p", "p (Mann-Whitney)", probability),
+    Column("verdict", "verdict"),
 ]  # fmt: skip
 
 

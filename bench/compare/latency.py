@@ -1,22 +1,21 @@
-"""Latency of two runs, from the percentiles that records hold, on the same hardware only."""
+"""Latency of two runs, from the medians of their blocks, on the same hardware only."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from bench.latency_figures import FACTOR, P_VALUE
 from bench.report.measures import CELL
-from bench.stats import Estimate
+from bench.stats import Estimate, RunRatio, ratio_between_runs
 from bench.store import Run
 
 CLOCKS = ("t_e2e", "t_policy")
-SLOWER = 1.10
-"""Ratio of times above which a method counts as slower."""
+NOT_JUDGED = "not judged: recorded without block medians; time again"
 
 
 @dataclass(frozen=True)
@@ -28,36 +27,31 @@ class LatencyRow:
     clock: str
     base_ms: float
     new_ms: float
-    ratio: Estimate | None  # new over base; without interval there is None
-    verdict: str  # slower, faster, alike, undecided, or why not comparable
+    ratio: Estimate | None  # new over base; None where block medians were not recorded
+    p: float | None  # Mann-Whitney on the block medians
+    verdict: str  # slower, faster, alike, undecided, or why there is none
 
 
 def compare_latency(base: Run, new: Run) -> Iterator[LatencyRow]:
-    """Ratios of medians, over the tasks that both runs timed in the same way."""
+    """Ratios of block medians, over the tasks that both runs timed in the same way."""
     by = [*CELL, "device", "mode"]
     ours, theirs = (run.latency.drop_duplicates(by, keep="last") for run in (base, new))
     timed = pd.merge(ours, theirs, on=by, suffixes=("_base", "_new"))
     for (suite, variant), own in timed.groupby(["suite_base", "variant"], sort=True):
         rows: Any = own.to_dict("records")
         refused = next((why for row in rows if (why := _not_comparable(row))), None)
+        blocks = {side: [row[f"block_medians_{side}"] for row in rows] for side in ("base", "new")}
+        recorded = all(isinstance(medians, dict) for side in blocks.values() for medians in side)
         for clock in CLOCKS:
-            clocks = {side: [row[f"{clock}_{side}"] for row in rows] for side in ("base", "new")}
-            base_ms, new_ms = (float(np.exp(np.mean([np.log(c["p50"]) for c in side]))) for side in clocks.values())
-            variances = [
-                _log_variance(c, row[f"n_{side}"]) for side in clocks for c, row in zip(clocks[side], rows, strict=True)
-            ]
-            ratio = _ratio(new_ms / base_ms, variances, len(rows))
-            verdict = refused or (_speed_verdict(ratio) if ratio else "not judged: too few calls for a percentile")
-            yield LatencyRow(str(suite), str(variant), clock, base_ms, new_ms, ratio, verdict)
-
-
-def _ratio(ratio: float, variances: Sequence[float | None], tasks: int) -> Estimate | None:
-    """A ratio of geometric means over tasks, with its 95 % interval where the variances of all logarithms are known."""
-    known = [v for v in variances if v is not None]
-    if len(known) < len(variances):
-        return None
-    spread = math.exp(1.959964 * math.sqrt(sum(known)) / tasks)
-    return Estimate(ratio, ratio / spread, ratio * spread)
+            base_ms, new_ms = (
+                float(np.exp(np.mean([np.log(row[f"{clock}_{side}"]["p50"]) for row in rows]))) for side in blocks
+            )
+            found = None
+            if recorded:
+                found = ratio_between_runs(*([medians[clock] for medians in blocks[side]] for side in ("new", "base")))
+            verdict = refused or (_verdict(found) if found else NOT_JUDGED)
+            ratio, p = found or (None, None)
+            yield LatencyRow(str(suite), str(variant), clock, base_ms, new_ms, ratio, p, verdict)
 
 
 def _not_comparable(row: Mapping[Any, Any]) -> str | None:
@@ -74,17 +68,12 @@ def _not_comparable(row: Mapping[Any, Any]) -> str | None:
     return None
 
 
-def _log_variance(clock: Mapping[str, Any], calls: int) -> float | None:
-    """Variance of the logarithm of a median of so many calls, if times are log-normal: records hold no single times."""
-    if clock["p90"] is None:
-        return None
-    sigma = math.log(clock["p90"] / clock["p50"]) / 1.281552
-    return math.pi / 2 * sigma**2 / calls
-
-
-def _speed_verdict(ratio: Estimate) -> str:
-    if ratio.low > SLOWER:
-        return "slower"
-    if ratio.high < 1 / SLOWER:
-        return "faster"
-    return "alike" if ratio.low >= 1 / SLOWER and ratio.high <= SLOWER else "undecided"
+def _verdict(found: RunRatio) -> str:
+    """A change is called by the rule of `bench.latency_figures.verdict`: the whole interval and Mann-Whitney's p."""
+    low, high = found.ratio.low, found.ratio.high
+    if found.p < P_VALUE:
+        if low > FACTOR:
+            return "slower"
+        if high < 1 / FACTOR:
+            return "faster"
+    return "alike" if low >= 1 / FACTOR and high <= FACTOR else "undecided"

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.interfaces import UserError
-from bench.report import curves, realtime, tables
+from bench.published import load_published
+from bench.report import curves, realtime, selection, tables
 from bench.report.latency import latencies
 from bench.report.measures import groups, measure
 from bench.report.page import headline, page
+from bench.report.published import against_published
 from bench.report.style import looks, save
 from bench.report.table import Table
 from bench.report.tradeoff import tradeoff
@@ -39,7 +41,8 @@ def write_report(run: Run, out: Path) -> list[Path]:
     made = {
         "summary": tables.summary(measures), "tasks": tables.tasks(measures), "matrix": tables.matrix(measures),
         "paired": tables.paired(run, measures), "latency": latencies(measures), "errors": tables.errors(run),
-        "realtime": realtime.table(run, measures),
+        "realtime": realtime.table(run, measures), "selection": selection.table(run.curves, measures),
+        "published": against_published(run, measures, load_published()),
     }  # fmt: skip
     look = looks(measures.variants)
     figures = {}
@@ -60,7 +63,8 @@ def write_report(run: Run, out: Path) -> list[Path]:
     try:
         out.mkdir(parents=True, exist_ok=True)
         files = [_write(out / "README.md", page(run, measures, made, captions))]
-        for name in ("summary", "tasks", "paired", "latency", *["realtime"] * (not run.realtime.empty)):
+        written = ["summary", "tasks", "paired", "selection", "latency", "published"]
+        for name in [*written, *["realtime"] * (not run.realtime.empty)]:
             table = made[name]
             files.append(_write(out / f"{name}.md", f"# {table.title}\n\n{table.to_markdown()}"))
             files.append(_write(out / f"{name}.csv", table.to_csv()))

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from bench.report import published, selection
 from bench.report.latency import PAGE
 from bench.report.measures import ALL, Measures
 from bench.report.realtime import WORDS
@@ -21,7 +22,8 @@ def page(run: Run, measures: Measures, tables: Mapping[str, Table], figures: Map
     """Markdown of the page.
 
     Args:
-        tables: By name: ``summary``, ``tasks``, ``matrix``, ``paired``, ``latency``, ``errors``, ``realtime``.
+        tables: By name: ``summary``, ``tasks``, ``matrix``, ``paired``, ``selection``, ``latency``, ``errors``,
+            ``realtime``, ``published``.
         figures: Caption by file stem, for the figures that were made.
     """
     spec = run.manifest["spec"]
@@ -32,6 +34,9 @@ def page(run: Run, measures: Measures, tables: Mapping[str, Table], figures: Map
         parts += ["## Latency", _latency(tables["latency"])]
     if tables["paired"].rows:
         parts += ["## Is the difference real?", tables["paired"].to_markdown(), _PAIRED]
+    if tables["selection"].rows:
+        which = tables["selection"]
+        parts += [f"## {which.title}", _selection(which), f"{selection.WORDS} {_files('selection')}"]
     if tables["realtime"].rows:
         late = tables["realtime"]
         parts += [f"## {late.title}", late.to_markdown(), f"{WORDS} {_files('realtime')}"]
@@ -40,6 +45,7 @@ def page(run: Run, measures: Measures, tables: Mapping[str, Table], figures: Map
         f"Episodes that succeeded, of those run. {_files('tasks')}",
         tables["matrix"].to_markdown(),
     ]
+    parts += [f"## {tables['published'].title}", _published(tables["published"])]
     parts += ["## What is missing", _missing(measures)]
     if tables["errors"].rows:
         parts += ["## Errors", _ERRORS, tables["errors"].to_markdown()]
@@ -73,6 +79,18 @@ def _latency(table: Table) -> str:
     several = len({row["task"] for row in table.rows}) > 1
     shown = table.select(*(["task"] if several else []), *PAGE)
     return f"{shown.to_markdown()}\n{_LATENCY} {_files('latency')}"
+
+
+def _selection(table: Table) -> str:
+    several = len({row["suite"] for row in table.rows}) > 1
+    columns = [column.key for column in table.columns if several or column.key != "suite"]
+    return table.select(*columns).to_markdown()
+
+
+def _published(table: Table) -> str:
+    compared = published.compared(table)
+    words = f"{escape_markdown(published.summary(table))} {_files('published')}"
+    return f"{compared.to_markdown()}\n{words}" if compared.rows else words
 
 
 def _pictures(figures: Mapping[str, str]) -> Iterable[str]:

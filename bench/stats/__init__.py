@@ -16,8 +16,8 @@ from bench.stats.paired import (
     sign_flip,
 )
 from bench.stats.ranking import Ranking, probability_of_improvement, rank
-from bench.stats.selection import TopMean, paper_top5
-from bench.stats.times import SuccessTimes, ratio_of_medians, time_to_success
+from bench.stats.selection import TopMean, best_evaluations, paper_top5
+from bench.stats.times import RunRatio, SuccessTimes, ratio_between_runs, ratio_of_medians, time_to_success
 
 __all__ = [
     "ALPHA",
@@ -27,10 +27,12 @@ __all__ = [
     "NonInferiority",
     "Paired",
     "Ranking",
+    "RunRatio",
     "SuccessTimes",
     "TopMean",
     "Verdict",
     "benjamini_hochberg",
+    "best_evaluations",
     "boschloo",
     "clopper_pearson",
     "holm",
@@ -49,6 +51,7 @@ __all__ = [
     "performance_profile",
     "probability_of_improvement",
     "rank",
+    "ratio_between_runs",
     "ratio_of_medians",
     "sign_flip",
     "time_to_success",

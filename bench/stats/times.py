@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,13 @@ class SuccessTimes(NamedTuple):
     steps: Floats  # [T] increasing, the steps at which any episode succeeded
     share: Floats  # [T] of all episodes, failures included, that had succeeded by then
     median: Estimate  # the step by which half of all episodes had succeeded; infinite where that never was
+
+
+class RunRatio(NamedTuple):
+    """How times of two runs relate."""
+
+    ratio: Estimate  # new over base, 95 % interval
+    p: float  # two-sided Mann-Whitney: both runs are alike
 
 
 def time_to_success(steps: npt.ArrayLike, *, confidence: float = 0.95) -> SuccessTimes:
@@ -77,6 +85,32 @@ def ratio_of_medians(
     ratios = _resampled_medians(a, blocks, rng) / _resampled_medians(b, blocks, rng)
     low, high = percentile_interval(ratios, confidence)
     return Estimate(float(np.median(a) / np.median(b)), low, high)
+
+
+def ratio_between_runs(new: Sequence[npt.ArrayLike], base: Sequence[npt.ArrayLike]) -> RunRatio:
+    """Ratio of times that were measured in two runs, from the medians of their blocks.
+
+    Nothing ties a block of one run to a block of the other, so the interval is Welch's on the logarithms of the block
+    medians, mean over the timings, and the test is Mann-Whitney's for each timing; the largest p counts, so all of them
+    must differ. Neither sees what differs from run to run but not from block to block.
+
+    Args:
+        new: ``[blocks]`` medians of each timing (a task, say), 2 or more blocks each.
+        base: the same timings in the other run; the numbers of blocks may differ.
+
+    Raises:
+        ValueError: if there is no timing, their numbers differ, or one has fewer than 2 blocks.
+    """
+    sides = [[np.log(np.asarray(blocks, np.float64)) for blocks in run] for run in (new, base)]
+    if not sides[0] or len(sides[0]) != len(sides[1]) or any(x.ndim != 1 or x.size < 2 for s in sides for x in s):
+        raise ValueError("need [blocks] medians (2 or more) of the same timings on both sides")
+    ratio = float(np.mean([a.mean() - b.mean() for a, b in zip(*sides, strict=True)]))
+    parts = np.array([[x.var(ddof=1) / x.size, x.size - 1] for side in sides for x in side])
+    variance = parts[:, 0].sum()
+    freedom = variance**2 / (parts[:, 0] ** 2 / parts[:, 1]).sum() if variance > 0 else 1.0
+    half = float(stats.t.ppf(0.975, freedom) * np.sqrt(variance)) / len(sides[0])
+    p = max(float(stats.mannwhitneyu(a, b).pvalue) for a, b in zip(*sides, strict=True))
+    return RunRatio(Estimate(float(np.exp(ratio)), float(np.exp(ratio - half)), float(np.exp(ratio + half))), p)
 
 
 def _resampled_medians(times: Floats, blocks: Counts, rng: np.random.Generator) -> Floats:

@@ -59,6 +59,8 @@ def test_a_policy_that_sleeps_five_milliseconds_measures_so() -> None:
     assert np.quantile(took, 0.4) <= rows[0]["t_sample"]["p50"] <= np.quantile(took, 0.6) + 0.5
     for clock in ("t_sample", "t_policy", "t_e2e"):
         assert rows[0][clock]["p50"] >= 5.0
+    for clock, medians in rows[0]["block_medians"].items():
+        assert medians == [np.median(block[:, CLOCKS.index(clock)]) for block in timers[0].blocks]
     assert (rows[0]["nfe"], rows[1]["nfe"]) == (1, 3)  # counted, not declared
     assert rows[1]["flops"] == 3 * 12  # three times a linear layer from 3 to 2 values
     assert (rows[0]["speedup"], rows[1]["reference"]) == (None, "sleepy")

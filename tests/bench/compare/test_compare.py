@@ -41,6 +41,7 @@ def with_latency(run: Run, change: Mapping[str, Any] | None = None, factor: floa
     latency = run.latency.copy()
     for clock in ("t_e2e", "t_policy"):
         latency[clock] = [{"p50": factor * c["p50"], "p90": c["p90"] and factor * c["p90"]} for c in latency[clock]]
+    latency["block_medians"] = [{c: [factor * ms for ms in b[c]] for c in b} for b in latency["block_medians"]]
     for name, value in (change or {}).items():
         latency[name] = [value] * len(latency)
     return with_rows(run, latency=latency)
@@ -161,12 +162,28 @@ def test_latency_is_compared_on_one_machine_only() -> None:
     assert compare(base, with_latency(base, {"hardware": torch}, factor=1.5)).regression
 
 
-def test_without_a_percentile_a_ratio_is_not_judged() -> None:
+def test_a_slower_method_needs_the_interval_and_mann_whitney() -> None:
+    base = make_run(TASKS[:1], {"dp3": 0.9})
+    few = base.latency.copy()
+    few["block_medians"] = [{clock: ms[:4] for clock, ms in blocks.items()} for blocks in few["block_medians"]]
+    few = with_rows(base, latency=few)
+    row = compare(few, with_latency(few, factor=1.5)).latency[0]
+    assert row.ratio is not None
+    assert row.ratio.low > 1.1
+    assert row.p is not None
+    assert row.p > 0.002  # four blocks against four cannot say more
+    assert row.verdict == "undecided"
+    assert compare(base, with_latency(base, factor=1.5)).latency[0].verdict == "slower"
+
+
+def test_rows_without_block_medians_are_not_judged() -> None:
     base = make()
-    base = with_rows(base, latency=base.latency.assign(t_e2e=[{"p50": 1.0, "p90": None}] * len(base.latency)))
-    row = compare(base, base).latency[0]
-    assert row.ratio is None
-    assert row.verdict.startswith("not judged")
+    before = with_rows(base, latency=base.latency.drop(columns="block_medians").assign(block_medians=None))
+    found = compare(before, with_latency(base, factor=3.0))
+    assert {(row.ratio, row.p) for row in found.latency} == {(None, None)}
+    assert {row.verdict for row in found.latency} == {"not judged: recorded without block medians; time again"}
+    assert found.latency[0].new_ms / found.latency[0].base_ms == pytest.approx(3.0)
+    assert not found.regression
 
 
 def test_exact_episodes_on_the_same_machine() -> None:

@@ -150,6 +150,7 @@ def _latency(
         "n": 320, "nfe": nfe, "executed_steps": 3, "horizon": 4, "params": 1_234_567, "params_network": 1_100_000,
         "checkpoint_bytes": 5_000_000, "flops": 12_000_000 * nfe, **{c: _clock(v) for c, v in clocks.items()},
         "e2e_quantiles": [clocks["t_e2e"] * (0.9 + i / 500) for i in range(100)],
+        "block_medians": {c: [v * (0.98 + 0.04 * i / 15) for i in range(16)] for c, v in clocks.items()},
         "deadline_misses": {"10": 0.0, "20": 0.0, "50": 0.25 if slow else 0.0}, "t_upstream": 0.99 * (encode + sample),
         "t_cuda": None, "harness_ms": 0.004, "cold_ms": 31.0, "warm": True, "contended": False, "load_average": 0.1,
         "reference": reference, "speedup": None if slow else {c: _ratio(r) for c, r in ratios.items()},

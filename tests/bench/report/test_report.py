@@ -24,7 +24,8 @@ def test_files_and_golden_page(tmp_path: Path) -> None:
     run = make_run(TASKS, {"dp3": 0.95, "sdm": 0.9}, broken=[(TASKS[2], "sdm")])
     files = write_report(run, tmp_path / "deep" / "report")
     assert files[0].name == "README.md"
-    tables = [f"{name}.{kind}" for name in ("summary", "tasks", "paired", "latency") for kind in ("md", "csv", "tex")]
+    names = ("summary", "tasks", "paired", "selection", "latency", "published")
+    tables = [f"{name}.{kind}" for name in names for kind in ("md", "csv", "tex")]
     assert sorted(f.name for f in files) == sorted(["README.md", *tables, *PICTURES])
     assert all(f.stat().st_size > 0 for f in files)
     for name in ("README.md", "summary.csv", "latency.csv", "tasks.tex"):
@@ -69,7 +70,7 @@ def test_hostile_names(tmp_path: Path) -> None:
     prose, _, tail = page.partition("````sh\n")  # a fence longer than the ticks in the command
     assert "<script" not in prose
     assert "\n````\n" in tail
-    for table in ("summary.md", "tasks.md"):
+    for table in ("summary.md", "tasks.md", "selection.md", "published.md"):
         rows = [line for line in (tmp_path / table).read_text(encoding="utf-8").splitlines() if line.startswith("|")]
         assert len({line.replace("\\|", "").count("|") for line in rows}) == 1
     assert "\\end{tabular} " not in (tmp_path / "summary.tex").read_text(encoding="utf-8")

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from bench.stats import (
     benjamini_hochberg,
+    best_evaluations,
     boschloo,
     clopper_pearson,
     holm,
@@ -379,3 +380,26 @@ def test_best_five_against_drawing() -> None:
     assert paper_top5(0.697).expected == pytest.approx(np.sort(drawn, axis=1)[:, -5:].mean(), abs=5e-4)
     with pytest.raises(ValueError, match="best"):
         paper_top5(0.5, evaluations=4)
+
+
+def test_best_evaluations_by_hand() -> None:
+    k = [[0, 4, 2], [1, 1, 3], [4, 4, 4]]
+    found = best_evaluations(k, np.full((3, 3), 4), ["a", "a", "b"], best=2)
+    assert found.value == pytest.approx(((0.75 + 0.5) / 2 + 1) / 2)
+    assert 0 <= found.low < found.value < found.high <= 1
+    mixed = best_evaluations([k[2], k[1], k[0]], np.full((3, 3), 4), ["b", "a", "a"], best=2)
+    assert mixed.value == found.value
+    with pytest.raises(ValueError, match="5 of 3"):
+        best_evaluations(k, np.full((3, 3), 4), ["a", "a", "b"])
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_best_five_are_where_order_statistics_say(seeds: int) -> None:
+    """The interval covers what the same selection gives on average, not success."""
+    rng = np.random.default_rng(0)
+    tasks, n = np.repeat(np.arange(6), seeds), np.full((6 * seeds, 15), 20)
+    found = [best_evaluations(rng.binomial(n, 0.7), n, tasks, reps=200) for _ in range(200)]
+    expected = paper_top5(0.7).expected
+    assert np.mean([e.value for e in found]) == pytest.approx(expected, abs=0.004)
+    assert np.mean([e.low <= expected <= e.high for e in found]) >= 0.9
+    assert not any(e.low <= 0.7 <= e.high for e in found)

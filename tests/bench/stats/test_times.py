@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from bench.stats import ratio_of_medians
+from bench.stats import ratio_between_runs, ratio_of_medians
 
 
 def test_ratio_of_medians_is_seeded_and_checks_its_blocks() -> None:
@@ -25,3 +27,25 @@ def test_ratio_of_medians_by_parts_is_the_same(monkeypatch: pytest.MonkeyPatch) 
     whole = ratio_of_medians(slow, fast)
     monkeypatch.setattr("bench.stats.times._DRAWS_AT_ONCE", 500)
     assert ratio_of_medians(slow, fast) == whole
+
+
+@given(st.floats(0.2, 5.0), st.integers(2, 20), st.integers(1, 3))
+def test_ratio_between_runs(factor: float, blocks: int, timings: int) -> None:
+    rng = np.random.default_rng(blocks)
+    base = [10.0 * np.exp(0.02 * rng.standard_normal(blocks)) for _ in range(timings)]
+    found = ratio_between_runs([factor * times for times in base], base)
+    assert found.ratio.value == pytest.approx(factor)
+    assert found.ratio.low < found.ratio.value < found.ratio.high
+    back = ratio_between_runs(base, [factor * times for times in base])
+    assert (back.ratio.low, back.p) == (pytest.approx(1 / found.ratio.high), pytest.approx(found.p))
+
+
+def test_ratio_between_runs_covers_and_raises_few_alarms() -> None:
+    rng = np.random.default_rng(0)
+    pairs = 10.0 * np.exp(0.05 * rng.standard_normal((1000, 2, 16)))
+    found = [ratio_between_runs([new], [base]) for new, base in pairs]
+    assert 0.93 <= np.mean([f.ratio.low <= 1 <= f.ratio.high for f in found]) <= 0.97
+    assert np.mean([f.p < 0.002 for f in found]) <= 0.006
+    assert ratio_between_runs([[1.0, 1.0]], [[2.0, 2.0]]).ratio == (0.5, 0.5, 0.5)
+    with pytest.raises(ValueError, match="2 or more"):
+        ratio_between_runs([[1.0]], [[2.0, 2.0]])
