@@ -22,19 +22,22 @@ class Clock:
 
     def __init__(self, estimates: Mapping[str, float], slots: int) -> None:
         self._estimates, self._slots = dict(estimates), slots
-        self._fractions = dict.fromkeys(estimates, 0.0)
+        self._fractions: dict[str, float] = {}
+        self._open = sum(self._estimates.values())  # seconds
         self._spent = self._expected = 0.0
         self.start = time.monotonic()
 
     def update(self, key: str, fraction: float) -> None:
         """A unit got further."""
-        self._fractions[key] = min(1.0, fraction)
+        fraction = min(1.0, fraction)
+        self._open -= self._estimates.get(key, 0.0) * (fraction - self._fractions.get(key, 0.0))
+        self._fractions[key] = fraction
 
     def finish(self, key: str, seconds: float) -> None:
         """A unit ended."""
-        self._fractions[key] = 1.0
+        self.update(key, 1.0)
         self._spent += seconds
-        self._expected += self._estimates[key]
+        self._expected += self._estimates.get(key, 0.0)
 
     @property
     def elapsed(self) -> float:
@@ -44,9 +47,7 @@ class Clock:
     @property
     def left(self) -> float:
         """Seconds left, roughly."""
-        open_seconds = sum(e * (1 - self._fractions[k]) for k, e in self._estimates.items())
-        correction = (self._spent + 10) / (self._expected + 10)
-        return open_seconds * correction / self._slots
+        return max(0.0, self._open) * (self._spent + 10) / (self._expected + 10) / self._slots
 
 
 class Display(Protocol):
@@ -60,6 +61,9 @@ class Display(Protocol):
 
     def finish(self, unit: Unit, seconds: float, outcome: str) -> None:
         """A unit ended; ``outcome`` is a few words."""
+
+    def note(self, text: str) -> None:
+        """Something that people should know."""
 
     def stop(self) -> None:
         """No more news."""
@@ -105,6 +109,10 @@ class BarDisplay:
         if outcome.startswith("error"):
             self._bars.console.print(f"{unit.label}: {outcome} ({duration(seconds)})", style="red", markup=False)
 
+    def note(self, text: str) -> None:
+        """Print it above the bars."""
+        self._bars.console.print(text, style="yellow", markup=False, highlight=False)
+
     def stop(self) -> None:
         """Remove the bars."""
         self._bars.stop()
@@ -134,6 +142,10 @@ class LineDisplay:
         self._count += 1
         left = f"about {duration(self._clock.left)} left" if self._count < self._total else "all done"
         self._line(f"[{self._count:.0f}/{self._total}] {unit.label}: {outcome} ({duration(seconds)}); {left}")
+
+    def note(self, text: str) -> None:
+        """Print it."""
+        self._line(text)
 
     def stop(self) -> None:
         """Nothing to do."""

@@ -79,11 +79,14 @@ def rollout(
 
 def _advance(lanes: list[_Lane], policy: Method, generator: torch.Generator) -> None:
     """One policy call for all lanes, then the control steps that it is good for in each."""
-    chunk = policy.act(_gather(lanes, next(policy.network.parameters()).device), generator).cpu().numpy()
+    returned = policy.act(_gather(lanes, next(policy.network.parameters()).device), generator)
+    chunk = np.array(returned.cpu().numpy())  # a copy: what the method and the simulator do with theirs is their own
     spec = lanes[0].task.spec
     expected = (LOCKSTEP, policy.spec.executed_steps, spec.action_dim)
     if chunk.shape != expected:
         raise ValueError(f"act() of {policy.spec.name} returned shape {chunk.shape}, expected {expected}")
+    if chunk.dtype.kind != "f":
+        raise TypeError(f"act() of {policy.spec.name} returned {chunk.dtype}, expected floating-point numbers")
     for lane, actions in zip(lanes, chunk, strict=False):
         lane.execute(actions)
 
@@ -104,7 +107,10 @@ class _Lane:
         self._last_action = np.zeros(task.spec.action_dim, np.float32)
         task.reset(episode.seed)
         episode.state_hash = task.state_hash()
-        self.history: deque[Observation] = deque([task.observe()] * n_obs_steps, maxlen=n_obs_steps)
+        first = task.observe()
+        if not _finite(first):
+            raise RuntimeError(f"the simulator of {task.spec.id} shows values that are not finite after a reset")
+        self.history: deque[Observation] = deque([first] * n_obs_steps, maxlen=n_obs_steps)
 
     @property
     def fraction(self) -> float:
@@ -143,3 +149,10 @@ class _Lane:
                 return
             if len(actions) - i <= len(self.history):
                 self.history.append(self.task.observe())
+                if not _finite(self.history[-1]):
+                    episode.error, episode.done = "the simulator diverged: it shows values that are not finite", True
+                    return
+
+
+def _finite(observation: Observation) -> bool:
+    return all(np.isfinite(part).all() for part in observation)
