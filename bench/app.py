@@ -24,7 +24,7 @@ from bench.latency_job import LatencyJob, run_job
 from bench.latency_stage import latency_jobs, missing_jobs, timed_variants
 from bench.plan import Kind, Unit, make_plan, plan_key, realtime_units
 from bench.progress import STAGES, display, duration, latency_display
-from bench.provenance import git_state
+from bench.provenance import git_state, packages
 from bench.ray_executor import RayExecutor
 from bench.run import RETRIES, Driver, ReadRows, State, find_missing, put_in_order, repair
 from bench.spec import RunSpec
@@ -64,7 +64,7 @@ def run(spec: RunSpec, settings: Settings, console: Console) -> int:
         _print_plan(plan, costs, spec, settings, console)
         started = time.monotonic()
         if plan.has_work:
-            _write_manifest(folder, settings, 0.0)
+            _write_manifest(folder, settings, units, 0.0)
         try:
             _do(plan, folder, cache, costs, settings, console)
         except KeyboardInterrupt:
@@ -74,7 +74,7 @@ def run(spec: RunSpec, settings: Settings, console: Console) -> int:
             return INTERRUPTED
         finally:
             if plan.has_work:
-                _write_manifest(folder, settings, time.monotonic() - started)
+                _write_manifest(folder, settings, units, time.monotonic() - started)
     return _report(settings, console)
 
 
@@ -105,14 +105,14 @@ def _do(
     plan: Plan, folder: RunFolder, cache: Cache, costs: Costs, settings: Settings, console: Console
 ) -> None:  # fmt: skip
     units = plan.state.units
-    failed = _drive(plan.state, {}, folder, cache, costs, settings, console)
+    failed = drive(plan.state, {}, folder, cache, costs, settings, console)
     jobs = latency_jobs(units, settings.device, failed) if settings.latency else []
     _measure_latency(missing_jobs(jobs, folder.rows), folder, cache, console)
     late = realtime_units(units, folder.spec.control_hz, timed_variants(jobs, folder.rows))
-    _drive(find_missing(late, folder.each, cache), failed, folder, cache, costs, settings, console)
+    drive(find_missing(late, folder.each, cache), failed, folder, cache, costs, settings, console)
 
 
-def _drive(
+def drive(
     state: State, failed: Mapping[str, str], folder: RunFolder, cache: Cache, costs: Costs, settings: Settings,
     console: Console,
 ) -> Mapping[str, str]:  # fmt: skip
@@ -180,7 +180,7 @@ def _measure_latency(jobs: Sequence[LatencyJob], folder: RunFolder, cache: Cache
         console.print(f"latency measured in {duration(time.monotonic() - start)}", highlight=False)
 
 
-def _write_manifest(folder: RunFolder, settings: Settings, seconds: float) -> None:
+def _write_manifest(folder: RunFolder, settings: Settings, units: Sequence[Unit], seconds: float) -> None:
     """Describe this start; a start that measures nothing leaves the description of the one that did."""
     path = folder.path / MANIFEST
     before = read_manifest(folder.path)["wall_seconds"] if path.exists() else 0.0
@@ -192,6 +192,8 @@ def _write_manifest(folder: RunFolder, settings: Settings, seconds: float) -> No
         "versions": versions(),
         "git": git_state(),
         "hardware": fingerprint(),
+        "packages": packages(),
+        "keys": {unit.label: unit.key for unit in units},
     })  # fmt: skip
 
 
@@ -232,7 +234,7 @@ def _report(settings: Settings, console: Console) -> int:
         console.print(realtime_table(run_data).to_rich())
     both = [rows[["key", "error"]] for rows in (run_data.episodes, run_data.realtime) if not rows.empty]
     failed = [key for rows in both for key in rows["key"][rows["error"].notna()]]
-    untimed = set(run_data.episodes["suite"]) - set(run_data.latency["suite"])
+    untimed = set(run_data.episodes["suite"]) - set(run_data.latency["suite"]) if settings.latency else set()
     if failed:
         console.print(
             f"{len(set(failed))} cells in error, their {len(failed)} episodes count as failures: "

@@ -194,6 +194,32 @@ def compare(
 
 
 @app.command()
+def reproduce(
+    run_folder: Annotated[Path, typer.Argument(help="Folder of the run; nothing is written there.")],
+    sample: Annotated[int, typer.Option(min=1, help="Number of cells, picked at random.")] = 1,
+    cache: Annotated[
+        Path | None,
+        typer.Option(help="Folder of checkpoints to evaluate again.  [default: all is made anew, demos first]"),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=0, help="Worker processes; 0 works in this process, without Ray.  [default: one per core]"),
+    ] = None,
+) -> None:
+    """Measure a sample of a run's cells again: exit code 0 if all rows are equal, 1 if any differs, 2 if it cannot be.
+
+    Examples:
+
+      bench reproduce results/six-tasks
+
+      bench reproduce results/six-tasks --sample 5 --cache results/cache
+    """
+    from bench.reproduce import reproduce as reproduce_run
+
+    raise typer.Exit(reproduce_run(run_folder, sample, workers, cache, _console()))
+
+
+@app.command()
 def latency(
     methods: Annotated[
         str, typer.Option(help="Comma list of methods and variants; the first is the reference: [cyan]dp3,sdm[/cyan].")

@@ -7,6 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -130,8 +131,8 @@ class RayExecutor:
         events: list[Event] = list(news)
         by_key = {slot.running[1]: slot for slot in self._slots if slot.running}
         for progress in news:
-            if (slot := by_key.get(progress.key)) and slot.began is None:
-                slot.began = time.monotonic()
+            if (busy := by_key.get(progress.key)) and busy.began is None:
+                busy.began = time.monotonic()
         for reference in ready:
             i = references[reference]
             if self._slots[i].running:
@@ -202,8 +203,9 @@ class RayExecutor:
 
     def close(self) -> None:
         """Stop the actors, and the local Ray instance."""
-        for slot in self._slots:
-            self._ray.kill(slot.actor)
+        with suppress(self._ray.exceptions.RayError):  # it may be gone
+            for slot in self._slots:
+                self._ray.kill(slot.actor)
         self._ray.shutdown()
 
 
