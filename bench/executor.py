@@ -118,5 +118,9 @@ def run_unit(
 
 
 def _failed(key: str, error: Exception) -> Failed:
-    line = f"{type(error).__name__}: {error}".splitlines()[0]
-    return Failed(key, line, traceback.format_exc())
+    return Failed(key, first_line(error), traceback.format_exc())
+
+
+def first_line(error: BaseException) -> str:
+    """Class and first line of an error."""
+    return f"{type(error).__name__}: {error}".splitlines()[0]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.artifacts import Artifact
-from bench.executor import Event, Failed, Progress, run_unit
+from bench.executor import Event, Failed, Progress, first_line, run_unit
 from bench.interfaces import UserError
 from bench.plan import Unit
 from bench.worker import Worker
@@ -114,7 +114,7 @@ class RayExecutor:
             events = self._wait()
         except self._ray.exceptions.RayError as error:
             raise UserError(
-                f"Ray is gone ({_first_line(error)}); nothing recorded is lost, the same command goes on from here"
+                f"Ray is gone ({first_line(error)}); nothing recorded is lost, the same command goes on from here"
             ) from None
         for event in events:
             on_event(event)
@@ -152,10 +152,10 @@ class RayExecutor:
         try:
             event: Event = ray.get(reference)
         except ray.exceptions.RayTaskError as error:  # its arguments could not be read there: other code on that node
-            return Failed(key, _first_line(error.cause), str(error))
+            return Failed(key, first_line(error.cause), str(error))
         except ray.exceptions.RayError as error:  # the process died: killed, out of memory, or its node was lost
             self._replace(i)
-            return Failed(key, f"the worker died: {_first_line(error)}", str(error), transient=True)
+            return Failed(key, f"the worker died: {first_line(error)}", str(error), transient=True)
         return event
 
     def _greet(self, i: int) -> None:
@@ -167,7 +167,7 @@ class RayExecutor:
         except self._ray.exceptions.RayError as error:
             self._failed_starts += 1
             if self._failed_starts >= STARTS and not self._started:
-                raise UserError(f"no worker could be started: {_first_line(error)}") from None
+                raise UserError(f"no worker could be started: {first_line(error)}") from None
             self._replace(i)
 
     def _hung(self) -> list[Event]:
@@ -255,7 +255,3 @@ def _check_reachable(address: str, seconds: float = 10.0) -> None:
         socket.create_connection((host, int(port)), timeout=seconds).close()
     except OSError as error:
         raise UserError(f"--ray-address {address}: nobody answers there ({error})") from None
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -138,12 +138,13 @@ class _Lane:
             outcome = self.task.step(action)
             episode.steps += 1
             episode.held_steps += i < held
-            episode.total_reward += outcome.reward
             episode.success_end = outcome.success
             if outcome.success and not episode.success_ever:
                 episode.success_ever, episode.steps_to_success = True, episode.steps
             if not math.isfinite(outcome.reward):
                 episode.error, outcome = "the simulator diverged: its reward is not finite", outcome._replace(done=True)
+            else:
+                episode.total_reward += outcome.reward
             if outcome.done or episode.steps >= self.task.spec.max_steps:
                 episode.done = True
                 return

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.artifacts import Cache, DamagedError
+from bench.artifacts import Cache, DamagedError, StorageError
 from bench.costs import Costs
-from bench.executor import Done, Event, Executor, Failed, Progress
+from bench.executor import Done, Event, Executor, Failed, Progress, first_line
 from bench.plan import Kind, Unit
 from bench.progress import Clock, Display
 from bench.schedule import Schedule
@@ -222,9 +223,14 @@ class Driver:
                 self._clock.update(key, fraction)
                 if snapshot:
                     self._cache.save_snapshot(key, snapshot)
-            case Done(_, result):
+            case Done(key, result):
                 self._end(unit)
-                self._record(unit, result)
+                try:
+                    self._record(unit, result)
+                except StorageError:
+                    raise
+                except (TypeError, ValueError) as error:  # no record: what a method or simulator returned is no number
+                    self._fail(unit, Failed(key, first_line(error), traceback.format_exc()))
             case Failed(key, error):
                 self._end(unit)
                 if event.transient and self._attempts[key] <= self._retries:
@@ -238,10 +244,10 @@ class Driver:
     def _record(self, unit: Unit, result: Result) -> None:
         """Keep what a unit made."""
         if result.artifact:
-            self._cache.save(unit.key, result.artifact)
             if unit.kind is Kind.TRAIN and unit.key not in self._curves:
                 self._folder.append("curves", curve_rows(unit, result.artifact.info["curve"]))
                 self._curves.add(unit.key)
+            self._cache.save(unit.key, result.artifact)
         if result.episodes:
             self._folder.append(FILES[unit.kind][0], result.episodes)
         if faults := [row for row in result.episodes if row["error"]]:

@@ -144,6 +144,14 @@ class Raises(FakeTask):
         return super().step(action)
 
 
+class OddSuccess(FakeTask):
+    """Success that looks like a truth value and is none."""
+
+    def step(self, action: np.ndarray) -> Outcome:
+        outcome = super().step(action)
+        return outcome if _of_an_expert(action) else outcome._replace(success=np.bool_(True))  # type: ignore[arg-type]
+
+
 class DemosDiverge(FakeTask):
     """Its clouds are never finite."""
 
@@ -156,6 +164,7 @@ TASKS = {
     "fake/diverges": Diverges,
     "fake/reward-diverges": RewardDiverges,
     "fake/raises": Raises,
+    "fake/odd-success": OddSuccess,
     "fake/demos-diverge": DemosDiverge,
     "fake/writes": Writes,
 }

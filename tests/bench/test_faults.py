@@ -65,6 +65,7 @@ TASKS = {
     "fake/diverges": "2 of 2 episodes: the simulator diverged: it shows values that are not finite",
     "fake/reward-diverges": "2 of 2 episodes: the simulator diverged: its reward is not finite",
     "fake/raises": "FloatingPointError: mj_step: unstable",
+    "fake/odd-success": "ValidationError: 1 validation error for EpisodeRow",
     "fake/demos-diverge": "the demos of fake/demos-diverge hold values that are not finite",
 }
 
@@ -163,9 +164,12 @@ def test_a_row_that_could_be_written_in_part_only_is_taken_back(tmp_path: Path, 
 
 @pytest.mark.parametrize("place", ["run", "cache", "reports"])
 def test_a_read_only_folder_is_refused_before_any_work(tmp_path: Path, place: str, monkeypatch) -> None:
-    def read_only(self: Path, *_: object, **__: object) -> None:
+    mkdir = Path.mkdir
+
+    def read_only(self: Path, **options: bool) -> None:
         if self.name == place:
             raise OSError(errno.EROFS, "Read-only file system")
+        mkdir(self, **options)
 
     monkeypatch.setattr(Path, "mkdir", read_only)
     with pytest.raises(UserError, match="Read-only file system"):
