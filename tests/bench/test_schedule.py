@@ -32,7 +32,7 @@ def test_every_unit_comes_once_after_its_parents(chance) -> None:
         unit = left.pick(chance.choice([None, "fake/walk", "fake/run"])) if chance.random() < 0.7 else None
         if unit is not None:
             assert unit.key not in seen
-            assert {key for key in unit.needs} <= seen - {u.key for u in running}
+            assert set(unit.needs) <= seen - {u.key for u in running}
             running.append(unit)
             seen.add(unit.key)
         elif running:
