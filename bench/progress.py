@@ -15,6 +15,8 @@ from bench.latency import Progress
 from bench.plan import Kind, Unit
 
 STAGES = {Kind.DEMOS: "demos", Kind.TRAIN: "training", Kind.EVALUATE: "evaluation", Kind.REALTIME: "real time"}
+NAMED = 8
+"""So many units that are under way are named."""
 
 
 class Clock:
@@ -72,6 +74,8 @@ class Display(Protocol):
 class BarDisplay:
     """Bars that stay in place, for terminals."""
 
+    EVERY_S = 0.2
+
     def __init__(self, console: Console) -> None:
         self._bars = Bars(
             TextColumn("{task.description:<11}"),
@@ -83,6 +87,7 @@ class BarDisplay:
         )
         self._stage: dict[Kind, TaskID] = {}
         self._done: dict[Kind, int] = {}
+        self._drawn = 0.0
 
     def start(self, units: Sequence[Unit], clock: Clock) -> None:
         """Show a bar for each stage that has work."""
@@ -95,10 +100,13 @@ class BarDisplay:
         self._bars.start()
 
     def update(self, running: Mapping[str, tuple[Unit, float]]) -> None:
-        """Move the bars by what is under way."""
+        """Move the bars by what is under way, a few times a second at most: there may be a thousand workers."""
+        if time.monotonic() - self._drawn < self.EVERY_S:
+            return
+        self._drawn = time.monotonic()
         for kind, bar in self._stage.items():
             under_way = [(u, f) for u, f in running.values() if u.kind is kind]
-            names = ", ".join(f"{_short(u)} {f:.0%}" for u, f in under_way)
+            names = ", ".join(f"{_short(u)} {f:.0%}" for u, f in under_way[:NAMED])
             self._bars.update(bar, completed=self._done[kind], note=names)
         left = f"{duration(self._clock.elapsed)} gone, about {duration(self._clock.left)} left"
         self._bars.update(self._total, completed=sum(self._done.values()), note=left)
@@ -134,14 +142,16 @@ class LineDisplay:
     def update(self, running: Mapping[str, tuple[Unit, float]]) -> None:
         """Print what is under way, now and then."""
         if time.monotonic() - self._last > self.EVERY_S:
-            names = ", ".join(f"{u.label} {f:.0%}" for u, f in running.values())
-            self._line(f"under way: {names}; about {duration(self._clock.left)} left")
+            names = ", ".join(f"{u.label} {f:.0%}" for u, f in list(running.values())[:NAMED])
+            more = f" and {len(running) - NAMED} more" if len(running) > NAMED else ""
+            self._line(f"under way: {names}{more}; about {duration(self._clock.left)} left")
 
     def finish(self, unit: Unit, seconds: float, outcome: str) -> None:
         """Print the outcome."""
         self._count += 1
         left = f"about {duration(self._clock.left)} left" if self._count < self._total else "all done"
-        self._line(f"[{self._count:.0f}/{self._total}] {unit.label}: {outcome} ({duration(seconds)}); {left}")
+        total = max(self._total, self._count)  # what was damaged is made again on top
+        self._line(f"[{self._count:.0f}/{total:.0f}] {unit.label}: {outcome} ({duration(seconds)}); {left}")
 
     def note(self, text: str) -> None:
         """Print it."""
