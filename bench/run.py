@@ -127,7 +127,6 @@ class Driver:
         self._todo = state.todo
         self._curves = state.recorded | {u.key for u in state.units if u.kind is Kind.TRAIN and u.key in cache}
         self._running: dict[str, tuple[Unit, float]] = {}
-        self._slot_of: dict[str, int] = {}
         self._last_task: dict[int, str] = {}
         self._attempts: Counter[str] = Counter()
         self._remade: set[str] = set()
@@ -191,18 +190,19 @@ class Driver:
                 continue
             self._attempts[unit.key] += 1
             self._executor.start(slot, unit, inputs, self._cache.load_snapshot(unit.key))
-            self._slot_of[unit.key], self._last_task[slot] = slot, unit.task.id
+            self._last_task[slot] = unit.task.id
             self._running[unit.key] = (unit, 0.0)
 
     def _make_again(self, unit: Unit, damage: DamagedError) -> None:
-        """Put a damaged artefact aside and make it anew, once in a run; then ``unit`` can be done."""
-        self._cache.set_aside(damage.key)
-        if damage.key in self._remade or damage.key not in self._plan:
-            self._fail(unit, Failed(unit.key, str(damage), ""))
-            return
-        self._display.note(f"{damage.path}: damaged; put aside, made again")
-        self._remade.add(damage.key)
-        self._require(damage.key)
+        """Put a damaged artefact aside and make it anew, once in a run; ``unit`` waits for it."""
+        if damage.key not in self._schedule and damage.key not in self._running:  # else it is being made
+            self._cache.set_aside(damage.key)
+            if damage.key in self._remade or damage.key not in self._plan:
+                self._fail(unit, Failed(unit.key, str(damage), ""))
+                return
+            self._display.note(f"{damage.path}: damaged; put aside, made again")
+            self._remade.add(damage.key)
+            self._require(damage.key)
         self._add(unit)
 
     def _require(self, key: str) -> None:
@@ -224,15 +224,15 @@ class Driver:
                 if snapshot:
                     self._cache.save_snapshot(key, snapshot)
             case Done(key, result):
-                self._end(unit)
+                del self._running[key]
                 try:
                     self._record(unit, result)
                 except StorageError:
                     raise
-                except (TypeError, ValueError) as error:  # no record: what a method or simulator returned is no number
+                except (TypeError, ValueError) as error:  # what a method or a simulator returned fits no record
                     self._fail(unit, Failed(key, first_line(error), traceback.format_exc()))
             case Failed(key, error):
-                self._end(unit)
+                del self._running[key]
                 if event.transient and self._attempts[key] <= self._retries:
                     self._record_error(unit, event)
                     self._display.note(f"{unit.label}: {error}; tried again")
@@ -257,9 +257,6 @@ class Driver:
         self._costs.learn(unit, result.seconds)
         self._schedule.made(unit.key)
         self._finish(unit, result.seconds, _outcome(result.episodes))
-
-    def _end(self, unit: Unit) -> None:
-        del self._running[unit.key], self._slot_of[unit.key]
 
     def _fail(self, unit: Unit, failure: Failed) -> None:
         """Record an error; the episodes of the unit and of all that needs it count as failures."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable, Collection, Sequence
 
 from bench.plan import Unit
@@ -15,7 +16,7 @@ class Schedule:
     """The units that are left to do. A choice costs time by the number of tasks, not by that of the units."""
 
     def __init__(self, units: Sequence[Unit], estimate: Callable[[Unit], float]) -> None:
-        """``units`` in the order of the plan, parents before children."""
+        """``units`` in the order of the plan, parents before children; what is added beside them comes first."""
         self._urgency = _chain_lengths(units, estimate)
         self._open: dict[str, Unit] = {}  # to be picked
         self._lacks: dict[str, set[str]] = {}  # key of an open unit -> keys of the artefacts that it waits for
@@ -72,7 +73,7 @@ class Schedule:
 
     def _make_ready(self, unit: Unit) -> None:
         self._order += 1
-        entry = (-self._urgency.get(unit.key, 0.0), self._order, unit.key)
+        entry = (-self._urgency.get(unit.key, math.inf), self._order, unit.key)
         heapq.heappush(self._ready.setdefault(unit.task.id, []), entry)
 
 
