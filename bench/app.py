@@ -15,19 +15,20 @@ from pathlib import Path
 import psutil
 from rich.console import Console
 
-from bench.artifacts import Cache, write_atomically
+from bench.artifacts import Cache, DamagedError, write_atomically
 from bench.costs import Costs
-from bench.executor import Executor, InProcessExecutor, RayExecutor
+from bench.executor import Executor, InProcessExecutor
 from bench.hardware import fingerprint
 from bench.interfaces import UserError
 from bench.latency_job import LatencyJob, run_job
 from bench.latency_stage import latency_jobs, missing_jobs, timed_variants
 from bench.plan import Kind, Unit, make_plan, plan_key, realtime_units
 from bench.progress import STAGES, display, duration, latency_display
-from bench.provenance import git_state
-from bench.run import Driver, ReadRows, State, find_missing, put_in_order, repair
+from bench.provenance import git_state, packages
+from bench.ray_executor import RayExecutor
+from bench.run import RETRIES, Driver, ReadRows, State, find_missing, put_in_order, repair
 from bench.spec import RunSpec
-from bench.store import MANIFEST, RunFolder, load_run, read_manifest, read_rows
+from bench.store import MANIFEST, RunFolder, iterate_rows, load_run, read_manifest
 from bench.worker import versions
 
 OK, INTERRUPTED, CELLS_IN_ERROR = 0, 130, 3
@@ -45,6 +46,8 @@ class Settings:
     device: str
     dry_run: bool
     latency: bool = True
+    cell_timeout_s: float | None = None  # the time that a unit of work may take
+    retries: int = RETRIES  # of units whose worker died
 
 
 def run(spec: RunSpec, settings: Settings, console: Console) -> int:
@@ -52,16 +55,16 @@ def run(spec: RunSpec, settings: Settings, console: Console) -> int:
     units = make_plan(spec, settings.device)
     cache, costs = Cache(settings.cache), Costs(settings.cache / "costs.json")
     if settings.dry_run:
-        plan = _survey(units, lambda name: read_rows(settings.out / f"{name}.jsonl"), cache, spec, settings)
+        plan = _survey(units, lambda name: iterate_rows(settings.out / f"{name}.jsonl"), cache, spec, settings)
         _print_plan(plan, costs, spec, settings, console)
         return OK
     _check_writable(settings.cache, settings.reports)
     with RunFolder(settings.out, spec, plan_key(units)) as folder:
-        plan = _survey(units, folder.rows, cache, spec, settings)
+        plan = _survey(units, folder.each, cache, spec, settings)
         _print_plan(plan, costs, spec, settings, console)
         started = time.monotonic()
         if plan.has_work:
-            _write_manifest(folder, settings, 0.0)
+            _write_manifest(folder, settings, units, 0.0)
         try:
             _do(plan, folder, cache, costs, settings, console)
         except KeyboardInterrupt:
@@ -71,7 +74,7 @@ def run(spec: RunSpec, settings: Settings, console: Console) -> int:
             return INTERRUPTED
         finally:
             if plan.has_work:
-                _write_manifest(folder, settings, time.monotonic() - started)
+                _write_manifest(folder, settings, units, time.monotonic() - started)
     return _report(settings, console)
 
 
@@ -90,9 +93,10 @@ class Plan:
 
 
 def _survey(units: Sequence[Unit], rows: ReadRows, cache: Cache, spec: RunSpec, settings: Settings) -> Plan:
-    jobs = latency_jobs(units, settings.device) if settings.latency else []
-    realtime = find_missing(realtime_units(units, spec.control_hz, timed_variants(jobs, rows)), rows, cache)
-    jobs = missing_jobs(jobs, rows)
+    jobs, timed = latency_jobs(units, settings.device) if settings.latency else [], list(rows("latency"))
+    late = realtime_units(units, spec.control_hz, timed_variants(jobs, lambda _: timed))
+    realtime = find_missing(late, rows, cache)
+    jobs = missing_jobs(jobs, lambda _: timed)
     later = [key for job in jobs for key in job.checkpoints] + [key for unit in realtime.todo for key in unit.needs]
     return Plan(find_missing(units, rows, cache, also=later), jobs, realtime)
 
@@ -101,23 +105,24 @@ def _do(
     plan: Plan, folder: RunFolder, cache: Cache, costs: Costs, settings: Settings, console: Console
 ) -> None:  # fmt: skip
     units = plan.state.units
-    failed = _drive(plan.state, {}, folder, cache, costs, settings, console)
+    failed = drive(plan.state, {}, folder, cache, costs, settings, console)
     jobs = latency_jobs(units, settings.device, failed) if settings.latency else []
     _measure_latency(missing_jobs(jobs, folder.rows), folder, cache, console)
     late = realtime_units(units, folder.spec.control_hz, timed_variants(jobs, folder.rows))
-    _drive(find_missing(late, folder.rows, cache), failed, folder, cache, costs, settings, console)
+    drive(find_missing(late, folder.each, cache), failed, folder, cache, costs, settings, console)
 
 
-def _drive(
+def drive(
     state: State, failed: Mapping[str, str], folder: RunFolder, cache: Cache, costs: Costs, settings: Settings,
     console: Console,
 ) -> Mapping[str, str]:  # fmt: skip
     """Do what is missing of a stage; returns the errors by key, those of earlier stages included."""
-    repair(state, folder, cache)
+    state = repair(state, folder, cache)
     if state.todo:
         executor = _executor(settings, len(state.todo))
         try:
-            failed = Driver(state, folder, cache, costs, executor, display(console), failed).run()
+            driver = Driver(state, folder, cache, costs, executor, display(console), failed, settings.retries)
+            failed = driver.run()
         finally:
             executor.close()
     put_in_order(state.units, folder)
@@ -126,11 +131,11 @@ def _drive(
 
 def _executor(settings: Settings, open_units: int) -> Executor:
     if settings.workers == 0:
-        return InProcessExecutor(settings.device)
+        return InProcessExecutor(settings.device, settings.cell_timeout_s)
     workers = settings.workers
     if workers is None and not settings.ray_address:
         workers = min(_cores(), open_units)
-    return RayExecutor(workers, settings.ray_address, settings.device)
+    return RayExecutor(workers, settings.ray_address, settings.device, settings.cell_timeout_s)
 
 
 def _cores() -> int:
@@ -158,7 +163,9 @@ def _measure_latency(jobs: Sequence[LatencyJob], folder: RunFolder, cache: Cache
         try:
             with latency_display(console, f"{job.mode}: ") as show:
                 rows = run_job(job, cache, on_progress=show)
-        except RuntimeError as error:
+        except (RuntimeError, DamagedError) as error:
+            if isinstance(error, DamagedError):  # the same command makes it again
+                cache.set_aside(error.key)
             failure = {
                 "schema": "error/1", "key": job.row_key(0), "unit": "latency", "task": task, "method": None,
                 "training_seed": job.units[0].training_seed, "error": str(error).splitlines()[-1],
@@ -173,7 +180,7 @@ def _measure_latency(jobs: Sequence[LatencyJob], folder: RunFolder, cache: Cache
         console.print(f"latency measured in {duration(time.monotonic() - start)}", highlight=False)
 
 
-def _write_manifest(folder: RunFolder, settings: Settings, seconds: float) -> None:
+def _write_manifest(folder: RunFolder, settings: Settings, units: Sequence[Unit], seconds: float) -> None:
     """Describe this start; a start that measures nothing leaves the description of the one that did."""
     path = folder.path / MANIFEST
     before = read_manifest(folder.path)["wall_seconds"] if path.exists() else 0.0
@@ -185,6 +192,8 @@ def _write_manifest(folder: RunFolder, settings: Settings, seconds: float) -> No
         "versions": versions(),
         "git": git_state(),
         "hardware": fingerprint(),
+        "packages": packages(),
+        "keys": {unit.label: unit.key for unit in units},
     })  # fmt: skip
 
 
@@ -223,12 +232,13 @@ def _report(settings: Settings, console: Console) -> int:
     console.print(summary_table(run_data).to_rich())
     if not run_data.realtime.empty:
         console.print(realtime_table(run_data).to_rich())
-    failed = [key for rows in (run_data.episodes, run_data.realtime) for key in rows["key"][rows["checkpoint"].isna()]]
-    untimed = set(run_data.episodes["suite"]) - set(run_data.latency["suite"])
+    both = [rows[["key", "error"]] for rows in (run_data.episodes, run_data.realtime) if not rows.empty]
+    failed = [key for rows in both for key in rows["key"][rows["error"].notna()]]
+    untimed = set(run_data.episodes["suite"]) - set(run_data.latency["suite"]) if settings.latency else set()
     if failed:
         console.print(
             f"{len(set(failed))} cells in error, their {len(failed)} episodes count as failures: "
-            f"{settings.out / 'errors.jsonl'} says why; the same command tries them again",
+            f"{settings.out / 'errors.jsonl'} says why; the same command tries again what has not been evaluated",
             style="red", highlight=False, markup=False, soft_wrap=True,
         )  # fmt: skip
     console.print(f"report: {files[0]}", highlight=False, markup=False, soft_wrap=True)

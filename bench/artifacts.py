@@ -10,7 +10,8 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,11 @@ from safetensors.torch import save as save_torch
 from bench.interfaces import DemoSet, UserError
 
 SCHEMA = "artefact/1"
+_UNREADABLE = (SafetensorError, ValueError, KeyError, TypeError, OverflowError)
+_DEMO_ARRAYS = {
+    "point_cloud": (3, "f"), "agent_pos": (2, "f"), "action": (2, "f"), "episode_ends": (1, "i"), "solved": (1, "i"),
+}  # fmt: skip
+"""Dimensions and kind of numbers of the arrays of a demo set."""
 
 
 @dataclass(frozen=True)
@@ -55,19 +61,29 @@ class Cache:
         return self.path(key).is_file() and self._side(key).is_file()
 
     def load(self, key: str) -> Artifact:
-        """Read an artefact. Raises `UserError` where it is damaged: the file, and what to do."""
-        path = self.path(key)
+        """Read an artefact. Raises `DamagedError` where it is damaged: the file, and what to do."""
+        path, side_path = self.path(key), self._side(key)
         try:
-            side = json.loads(self._side(key).read_text(encoding="utf-8"))
+            side = json.loads(side_path.read_text(encoding="utf-8"))
             artifact = Artifact(path.read_bytes(), side["info"])
             intact = side["schema"] == SCHEMA and side["sha256"] == artifact.sha256
-            if side["info_sha256"] != _info_hash(side["info"]):
+            if not isinstance(side["info"], dict) or side["info_sha256"] != _info_hash(side["info"]):
                 raise ValueError("its contents are not those that were written")
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{self._side(key)}: unreadable ({error}); delete it to have it made again") from None
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise DamagedError(
+                f"{side_path}: unreadable ({error}); delete it to have it made again", key, side_path
+            ) from None
         if not intact:
-            raise UserError(f"{path}: damaged (its SHA-256 is not that in {key}.json); delete it to have it made again")
+            raise DamagedError(
+                f"{path}: damaged (its SHA-256 is not that in {key}.json); delete it to have it made again", key, path
+            )
         return artifact
+
+    def set_aside(self, key: str) -> None:
+        """Rename a damaged artefact, so that it is no longer there and can still be looked at."""
+        for path in (self._side(key), self.path(key)):
+            with suppress(FileNotFoundError):
+                path.replace(path.with_name(f"{path.name}.damaged"))
 
     def save(self, key: str, artifact: Artifact) -> None:
         """Write an artefact; the side file comes last and makes it valid."""
@@ -100,12 +116,20 @@ class Cache:
         return self.folder / f"{key}.json"
 
 
+class DamagedError(UserError):
+    """An artefact in the cache is not what was written."""
+
+    def __init__(self, message: str, key: str, path: Path) -> None:
+        super().__init__(message)
+        self.key, self.path = key, path
+
+
 class StorageError(UserError):
     """A file cannot be written: no space, no permission, not a folder."""
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace ``path`` by ``data`` so that a crash leaves the old file or the new one, never a part.
+def write_atomically(path: Path, data: bytes | Iterable[bytes]) -> None:
+    """Replace ``path`` by ``data`` (or its pieces) so that a crash leaves the old file or the new one, never a part.
 
     Raises:
         StorageError: It could not be written; the old file is still there.
@@ -117,7 +141,7 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise StorageError(f"{path}: cannot be written ({error.strerror}); choose another folder") from None
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            file.writelines([data] if isinstance(data, bytes) else data)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(name, 0o666 & ~_umask())  # a temporary file is private, a result is not
@@ -150,7 +174,7 @@ def unpack_tensors(data: bytes, device: str = "cpu") -> dict[str, torch.Tensor]:
     """Safetensors -> tensors by name. Raises `UserError` where ``data`` is damaged."""
     try:
         return {name: tensor.to(device) for name, tensor in load_torch(data).items()}
-    except (SafetensorError, ValueError) as error:
+    except _UNREADABLE as error:
         raise UserError(f"checkpoint: not readable as safetensors ({error})") from None
 
 
@@ -166,11 +190,16 @@ def unpack_demos(data: bytes) -> DemoSet:
     """Safetensors -> demo set. Raises `UserError` where arrays are missing or do not fit together."""
     try:
         arrays = load_numpy(data)
-    except (SafetensorError, ValueError) as error:
+    except _UNREADABLE as error:
         raise UserError(f"demo set: not readable as safetensors ({error})") from None
     if missing := set(DemoSet.__dataclass_fields__) - set(arrays):
         raise UserError(f"demo set: array '{min(missing)}' is missing")
+    for name, (dimensions, kind) in _DEMO_ARRAYS.items():
+        if arrays[name].ndim != dimensions or arrays[name].dtype.kind != kind:
+            raise UserError(f"demo set: array '{name}' is {arrays[name].dtype} {list(arrays[name].shape)}")
     demos = DemoSet(**{name: arrays[name] for name in DemoSet.__dataclass_fields__})
+    if not len(demos.episode_ends):
+        raise UserError("demo set: no episodes")
     lengths = {len(demos.point_cloud), len(demos.agent_pos), len(demos.action), int(demos.episode_ends[-1])}
     known = len(demos.solved) in (0, len(demos.episode_ends))
     if not known or len(lengths) != 1 or (np.diff(demos.episode_ends, prepend=0) <= 0).any():

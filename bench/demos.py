@@ -25,7 +25,7 @@ def collect_demos(
         The demo set, and the seeds of its episodes.
 
     Raises:
-        RuntimeError: The expert failed in more than nine of ten episodes.
+        RuntimeError: The expert failed in more than nine of ten episodes, or the simulator diverged.
     """
     episodes: list[tuple[np.ndarray, np.ndarray, np.ndarray, int]] = []
     seeds: list[int] = []
@@ -43,6 +43,8 @@ def collect_demos(
         )
     *columns, first_successes = zip(*episodes, strict=True)
     clouds, states, actions = (np.concatenate(column) for column in columns)
+    if not all(np.isfinite(column).all() for column in (clouds, states, actions)):
+        raise RuntimeError(f"the demos of {task.spec.id} hold values that are not finite")
     ends = np.cumsum([len(e[2]) for e in episodes], dtype=np.int64)
     starts = np.concatenate([[0], ends[:-1]])
     return DemoSet(clouds, states, actions, ends, starts + np.array(first_successes, np.int64)), seeds

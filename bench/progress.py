@@ -15,6 +15,8 @@ from bench.latency import Progress
 from bench.plan import Kind, Unit
 
 STAGES = {Kind.DEMOS: "demos", Kind.TRAIN: "training", Kind.EVALUATE: "evaluation", Kind.REALTIME: "real time"}
+NAMED = 8
+"""So many units that are under way are named."""
 
 
 class Clock:
@@ -22,19 +24,22 @@ class Clock:
 
     def __init__(self, estimates: Mapping[str, float], slots: int) -> None:
         self._estimates, self._slots = dict(estimates), slots
-        self._fractions = dict.fromkeys(estimates, 0.0)
+        self._fractions: dict[str, float] = {}
+        self._open = sum(self._estimates.values())  # seconds
         self._spent = self._expected = 0.0
         self.start = time.monotonic()
 
     def update(self, key: str, fraction: float) -> None:
         """A unit got further."""
-        self._fractions[key] = min(1.0, fraction)
+        fraction = min(1.0, fraction)
+        self._open -= self._estimates.get(key, 0.0) * (fraction - self._fractions.get(key, 0.0))
+        self._fractions[key] = fraction
 
     def finish(self, key: str, seconds: float) -> None:
         """A unit ended."""
-        self._fractions[key] = 1.0
+        self.update(key, 1.0)
         self._spent += seconds
-        self._expected += self._estimates[key]
+        self._expected += self._estimates.get(key, 0.0)
 
     @property
     def elapsed(self) -> float:
@@ -44,9 +49,7 @@ class Clock:
     @property
     def left(self) -> float:
         """Seconds left, roughly."""
-        open_seconds = sum(e * (1 - self._fractions[k]) for k, e in self._estimates.items())
-        correction = (self._spent + 10) / (self._expected + 10)
-        return open_seconds * correction / self._slots
+        return max(0.0, self._open) * (self._spent + 10) / (self._expected + 10) / self._slots
 
 
 class Display(Protocol):
@@ -61,12 +64,17 @@ class Display(Protocol):
     def finish(self, unit: Unit, seconds: float, outcome: str) -> None:
         """A unit ended; ``outcome`` is a few words."""
 
+    def note(self, text: str) -> None:
+        """Something that people should know."""
+
     def stop(self) -> None:
         """No more news."""
 
 
 class BarDisplay:
     """Bars that stay in place, for terminals."""
+
+    EVERY_S = 0.2
 
     def __init__(self, console: Console) -> None:
         self._bars = Bars(
@@ -79,6 +87,7 @@ class BarDisplay:
         )
         self._stage: dict[Kind, TaskID] = {}
         self._done: dict[Kind, int] = {}
+        self._drawn = 0.0
 
     def start(self, units: Sequence[Unit], clock: Clock) -> None:
         """Show a bar for each stage that has work."""
@@ -91,10 +100,13 @@ class BarDisplay:
         self._bars.start()
 
     def update(self, running: Mapping[str, tuple[Unit, float]]) -> None:
-        """Move the bars by what is under way."""
+        """Move the bars by what is under way, a few times a second at most: there may be a thousand workers."""
+        if time.monotonic() - self._drawn < self.EVERY_S:
+            return
+        self._drawn = time.monotonic()
         for kind, bar in self._stage.items():
             under_way = [(u, f) for u, f in running.values() if u.kind is kind]
-            names = ", ".join(f"{_short(u)} {f:.0%}" for u, f in under_way)
+            names = ", ".join(f"{_short(u)} {f:.0%}" for u, f in under_way[:NAMED])
             self._bars.update(bar, completed=self._done[kind], note=names)
         left = f"{duration(self._clock.elapsed)} gone, about {duration(self._clock.left)} left"
         self._bars.update(self._total, completed=sum(self._done.values()), note=left)
@@ -104,6 +116,10 @@ class BarDisplay:
         self._done[unit.kind] += 1
         if outcome.startswith("error"):
             self._bars.console.print(f"{unit.label}: {outcome} ({duration(seconds)})", style="red", markup=False)
+
+    def note(self, text: str) -> None:
+        """Print it above the bars."""
+        self._bars.console.print(text, style="yellow", markup=False, highlight=False)
 
     def stop(self) -> None:
         """Remove the bars."""
@@ -126,14 +142,20 @@ class LineDisplay:
     def update(self, running: Mapping[str, tuple[Unit, float]]) -> None:
         """Print what is under way, now and then."""
         if time.monotonic() - self._last > self.EVERY_S:
-            names = ", ".join(f"{u.label} {f:.0%}" for u, f in running.values())
-            self._line(f"under way: {names}; about {duration(self._clock.left)} left")
+            names = ", ".join(f"{u.label} {f:.0%}" for u, f in list(running.values())[:NAMED])
+            more = f" and {len(running) - NAMED} more" if len(running) > NAMED else ""
+            self._line(f"under way: {names}{more}; about {duration(self._clock.left)} left")
 
     def finish(self, unit: Unit, seconds: float, outcome: str) -> None:
         """Print the outcome."""
         self._count += 1
         left = f"about {duration(self._clock.left)} left" if self._count < self._total else "all done"
-        self._line(f"[{self._count:.0f}/{self._total}] {unit.label}: {outcome} ({duration(seconds)}); {left}")
+        total = max(self._total, self._count)  # what was damaged is made again on top
+        self._line(f"[{self._count:.0f}/{total:.0f}] {unit.label}: {outcome} ({duration(seconds)}); {left}")
+
+    def note(self, text: str) -> None:
+        """Print it."""
+        self._line(text)
 
     def stop(self) -> None:
         """Nothing to do."""

@@ -1,29 +1,45 @@
-"""Where the code of a run came from."""
+"""Where the code of a run came from, and what was installed."""
 
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import subprocess
 from pathlib import Path
 
+_CODE = ("bench", "methods", "envs", "pyproject.toml")
+"""Where a file that git does not know yet would change results; elsewhere it may be anything."""
 
-def git_state() -> dict[str, str | bool | None]:
-    """Revision of the project's checkout, whether it was changed, and a hash of the change; all None outside git."""
-    folder = Path(__file__).parent
-    revision = _git(folder, "rev-parse", "HEAD")
+
+def git_state(root: Path = Path(__file__).parent.parent) -> dict[str, str | bool | None]:
+    """Revision of the project's checkout, whether it was changed, and a hash of the change; all None outside git.
+
+    The hash is of the difference to the revision and of the source files that git does not know.
+    """
+    revision = _git(root, "rev-parse", "HEAD")
     if revision is None:
         return {"revision": None, "dirty": None, "diff_sha256": None}
-    diff = _git(folder, "diff", "HEAD") or ""
+    change = _git(root, "diff", "--binary", "HEAD") or b""
+    for name in sorted(
+        (_git(root, "ls-files", "-z", "--others", "--exclude-standard", "--", *_CODE) or b"").split(b"\0")
+    ):
+        if name and (path := root / name.decode(errors="surrogateescape")).is_file():
+            change += b"\0" + name + b"\0" + hashlib.sha256(path.read_bytes()).digest()
     return {
-        "revision": revision,
-        "dirty": bool(diff),
-        "diff_sha256": hashlib.sha256(diff.encode()).hexdigest() if diff else None,
+        "revision": revision.decode().strip(),
+        "dirty": bool(change),
+        "diff_sha256": hashlib.sha256(change).hexdigest() if change else None,
     }
 
 
-def _git(folder: Path, *arguments: str) -> str | None:
+def packages() -> dict[str, str]:
+    """Name and version of every installed package."""
+    found = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions() if d.metadata["Name"]}
+    return dict(sorted(found.items()))
+
+
+def _git(folder: Path, *arguments: str) -> bytes | None:
     try:
-        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True)
+        return subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         return None
-    return done.stdout.strip()

@@ -161,6 +161,7 @@ class ErrorRow(Row):
     training_seed: NonNegativeInt
     error: str
     traceback: str
+    attempts: PositiveInt = 1
 
 
 class TimingRow(Row):
@@ -171,6 +172,7 @@ class TimingRow(Row):
     task: str
     method: str | None
     training_seed: NonNegativeInt
+    attempts: PositiveInt = 1
     seconds: float
 
 
@@ -204,6 +206,9 @@ class Manifest(BaseModel):
     versions: dict[str, str]
     git: dict[str, Any]
     hardware: dict[str, Any]
+    packages: dict[str, str] | None = None
+    keys: dict[str, str] | None = None
+    check: str | None = None
 
 
 FILES: dict[str, type[Row]] = {

@@ -81,11 +81,14 @@ def rollout(
 
 def _advance(lanes: list[_Lane], policy: Method, generator: torch.Generator) -> None:
     """One policy call for all lanes, then the control steps that it is good for in each."""
-    chunk = policy.act(_gather(lanes, next(policy.network.parameters()).device), generator).cpu().numpy()
+    returned = policy.act(_gather(lanes, next(policy.network.parameters()).device), generator)
+    chunk = np.array(returned.cpu().numpy())  # a copy: what the method and the simulator do with theirs is their own
     spec = lanes[0].task.spec
     expected = (LOCKSTEP, policy.spec.executed_steps, spec.action_dim)
     if chunk.shape != expected:
         raise ValueError(f"act() of {policy.spec.name} returned shape {chunk.shape}, expected {expected}")
+    if chunk.dtype.kind != "f":
+        raise TypeError(f"act() of {policy.spec.name} returned {chunk.dtype}, expected floating-point numbers")
     for lane, actions in zip(lanes, chunk, strict=False):
         lane.execute(actions)
 
@@ -107,7 +110,10 @@ class _Lane:
         self._trace = hashlib.sha256()
         task.reset(episode.seed)
         episode.state_hash = task.state_hash()
-        self.history: deque[Observation] = deque([task.observe()] * n_obs_steps, maxlen=n_obs_steps)
+        first = task.observe()
+        if not _finite(first):
+            raise RuntimeError(f"the simulator of {task.spec.id} shows values that are not finite after a reset")
+        self.history: deque[Observation] = deque([first] * n_obs_steps, maxlen=n_obs_steps)
 
     @property
     def fraction(self) -> float:
@@ -136,15 +142,23 @@ class _Lane:
             self._trace.update(action.astype("<f4").tobytes())
             episode.steps += 1
             episode.held_steps += i < held
-            episode.total_reward += outcome.reward
             episode.success_end = outcome.success
             if outcome.success and not episode.success_ever:
                 episode.success_ever, episode.steps_to_success = True, episode.steps
             if not math.isfinite(outcome.reward):
                 episode.error, outcome = "the simulator diverged: its reward is not finite", outcome._replace(done=True)
+            else:
+                episode.total_reward += outcome.reward
             if outcome.done or episode.steps >= self.task.spec.max_steps:
                 episode.done = True
                 break
             if len(actions) - i <= len(self.history):
                 self.history.append(self.task.observe())
+                if not _finite(self.history[-1]):
+                    episode.error, episode.done = "the simulator diverged: it shows values that are not finite", True
+                    break
         episode.action_hash = self._trace.hexdigest()[:16]
+
+
+def _finite(observation: Observation) -> bool:
+    return all(np.isfinite(part).all() for part in observation)

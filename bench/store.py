@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
-from collections.abc import Callable, Iterable, Mapping
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
-from bench.artifacts import write_atomically
+from bench.artifacts import StorageError, write_atomically
 from bench.interfaces import UserError, unknown
 from bench.records import FILES, Manifest
+from bench.rows import DamagedRowError, decode, encode, first_fault
 from bench.spec import RunSpec, canonical_json
 from bench.tidy import tidy
 
@@ -93,36 +98,88 @@ class RunFolder:
         }  # fmt: skip
         if path.exists():
             manifest["created"] = read_manifest(self.path)["created"]
+        manifest["check"] = _check(manifest)
         Manifest.model_validate(manifest)
         write_atomically(path, (json.dumps(manifest, indent=1, ensure_ascii=False) + "\n").encode())
 
     def rows(self, name: str) -> list[dict[str, Any]]:
         """The rows written so far, checked; a torn last line (from a kill) is cut off for good."""
+        return list(self.each(name))
+
+    def each(self, name: str) -> Iterator[dict[str, Any]]:
+        """`rows` one by one, for files that are larger than the memory."""
         path = self.path / f"{name}.jsonl"
-        if path.exists() and (data := path.read_bytes()) and not data.endswith(b"\n"):
-            write_atomically(path, data[: data.rfind(b"\n") + 1])
-        return read_rows(path)
+        _cut_torn_line(path)
+        return iterate_rows(path)
 
     def append(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Append rows in one write and flush them to the disk."""
-        lines = "".join(canonical_json(FILES[name].model_validate(row) and row) + "\n" for row in rows)
-        with (self.path / f"{name}.jsonl").open("a", encoding="utf-8") as file:
-            file.write(lines)
-            file.flush()
-            os.fsync(file.fileno())
+        """Append rows in one write and flush them to the disk.
 
-    def replace(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Replace a records file as a whole; a crash leaves the old file or the new one."""
-        lines = "".join(canonical_json(FILES[name].model_validate(row) and row) + "\n" for row in rows)
-        write_atomically(self.path / f"{name}.jsonl", lines.encode())
+        Raises:
+            StorageError: They could not be written; the file is as before.
+        """
+        path = self.path / f"{name}.jsonl"
+        lines = b"".join(encode(row, FILES[name]) for row in rows)
+        with _storage(path), path.open("ab") as file:
+            before = file.tell()
+            try:
+                file.write(lines)
+                file.flush()
+                os.fsync(file.fileno())
+            except OSError:
+                with suppress(OSError):  # a torn line would be cut off on reading, too
+                    os.truncate(path, before)
+                raise
 
-    def keep(self, name: str, wanted: Callable[[Mapping[str, Any]], bool]) -> list[dict[str, Any]]:
-        """Drop the rows that are not wanted (leftovers of a broken unit); returns the others."""
-        before = self.rows(name)
-        after = [row for row in before if wanted(row)]
-        if len(after) != len(before):
-            self.replace(name, after)
-        return after
+    def keep(self, name: str, wanted: Callable[[Mapping[str, Any]], bool]) -> None:
+        """Drop the rows that are not wanted (leftovers of a broken unit)."""
+        path = self.path / f"{name}.jsonl"
+        if not all(wanted(row) for row in self.each(name)):
+            with path.open("rb") as file:
+                write_atomically(
+                    path, (line for line, row in zip(file, iterate_rows(path), strict=True) if wanted(row))
+                )
+
+    def sort(self, name: str, rank: Callable[[Mapping[str, Any]], tuple[int, int]]) -> None:
+        """Put the rows into the order of their ranks; of the rows only ranks and places are held in memory."""
+        path = self.path / f"{name}.jsonl"
+        ranks = np.fromiter((rank(row) for row in self.each(name)), np.dtype((np.int64, 2)))
+        order = np.lexsort((ranks[:, 1], ranks[:, 0])) if len(ranks) else np.arange(0)
+        if (order == np.arange(len(order))).all():
+            return
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as lines:
+            ends = np.cumsum(np.fromiter((len(line) for line in file), np.int64))
+            starts = np.concatenate([[0], ends[:-1]])
+            write_atomically(path, (lines[starts[i] : ends[i]] for i in order))
+
+
+def _cut_torn_line(path: Path) -> None:
+    """Cut off what follows the last line end of a file, if there is one."""
+    if not path.exists():
+        return
+    with _storage(path), path.open("rb+") as file:
+        end = size = file.seek(0, os.SEEK_END)
+        while end:
+            start = max(0, end - 65536)
+            file.seek(start)
+            if (newline := file.read(end - start).rfind(b"\n")) >= 0:
+                end = start + newline + 1
+                break
+            end = start
+        if end != size:
+            file.truncate(end)
+
+
+@contextmanager
+def _storage(path: Path) -> Iterator[None]:
+    """Turn what the system says about a file that cannot be written into `StorageError`."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"{path}: cannot be written ({error.strerror}); nothing recorded is lost, once that is mended the same "
+            "command goes on"
+        ) from None
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -131,43 +188,49 @@ def read_manifest(path: Path) -> dict[str, Any]:
     try:
         content = file.read_bytes()
         Manifest.model_validate_json(content)
+        manifest: dict[str, Any] = json.loads(content)
+        if manifest.pop("check", None) not in (None, _check(manifest)):
+            raise DamagedRowError("its check does not fit: it was changed after it was written")
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{path}: no run there ('{MANIFEST}' is missing)") from None
     except OSError as error:
         raise UserError(f"{file}: unreadable ({error.strerror})") from None
-    except ValidationError as error:
-        raise UserError(f"{file}: damaged, {_first(error)}; restore it or choose another --out") from None
-    manifest: dict[str, Any] = json.loads(content)
+    except (ValidationError, DamagedRowError) as error:
+        fault = first_fault(error) if isinstance(error, ValidationError) else error
+        raise UserError(f"{file}: damaged, {fault}; restore it or choose another --out") from None
     return manifest
+
+
+def _check(manifest: Mapping[str, Any]) -> str:
+    return f"{zlib.crc32(canonical_json(manifest).encode('utf-8', 'surrogatepass')):08x}"
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """Rows of a records file, without a torn last line.
 
     Raises:
-        UserError: A row fails its schema: file, line and field.
+        UserError: A row fails its schema or its check, or the file cannot be read: file, line and field.
     """
-    if not path.exists():
-        return []
-    model = FILES[path.stem]
-    rows = []
-    whole, _, _torn = path.read_bytes().rpartition(b"\n")
-    for number, line in enumerate(whole.split(b"\n") if whole else [], 1):
-        try:
-            model.model_validate_json(line)
-            rows.append(json.loads(line))
-        except ValidationError as error:
-            raise UserError(
-                f"{path}:{number}: damaged record, {_first(error)}; "
-                "restore the line, or delete it to have it made again"
-            ) from None
-    return rows
+    return list(iterate_rows(path))
 
 
-def _first(error: ValidationError) -> str:
-    """The first fault in one line."""
-    first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc'])) or 'not a JSON object'}: {first['msg']}".splitlines()[0]
+def iterate_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """`read_rows` one by one."""
+    model, number = FILES[path.stem], 0
+    try:
+        with path.open("rb") as file:
+            for line in file:
+                number += 1
+                if line.endswith(b"\n"):
+                    yield decode(line[:-1], model)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise UserError(f"{path}: unreadable ({error.strerror})") from None
+    except DamagedRowError as error:
+        raise UserError(
+            f"{path}:{number}: damaged record, {error}; restore the line, or delete it to have it made again"
+        ) from None
 
 
 def load_run(path: str | Path) -> Run:

@@ -7,6 +7,7 @@ import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from typing import Any
 
 import torch
@@ -173,6 +174,7 @@ def failed_rows(unit: Unit, error: str) -> list[dict[str, Any]]:
     return [episode_row(unit, Episode(i, seed, error=error), None) for i, seed in enumerate(seeds)]
 
 
+@cache
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that results depend on."""
     found = {"python": platform.python_version()}

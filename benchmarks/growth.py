@@ -42,6 +42,10 @@ class NullExecutor:
         self._pending: Unit | None = None
         self._coin = np.random.default_rng(0)
 
+    def free(self) -> list[int]:
+        """The one slot."""
+        return [0]
+
     def start(self, slot: int, unit: Unit, inputs: Mapping[str, Artifact], snapshot: bytes | None) -> None:  # noqa: ARG002
         """Remember the unit."""
         self._pending = unit

@@ -26,6 +26,7 @@ class Silent:
 
     def __init__(self) -> None:
         self.finished: list[tuple[str, str]] = []
+        self.notes: list[str] = []
 
     def start(self, units, clock: Clock) -> None: ...
 
@@ -33,6 +34,9 @@ class Silent:
 
     def finish(self, unit: Unit, seconds: float, outcome: str) -> None:
         self.finished.append((unit.label, outcome))
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
 
     def stop(self) -> None: ...
 
@@ -59,8 +63,7 @@ def run(root: Path, methods: list[str], executor: InProcessExecutor | None = Non
     units, cache, display = make_plan(spec), Cache(root / "cache"), Silent()
     with RunFolder(root / "run", spec, plan_key(units)) as folder:
         write_manifest(folder)
-        state = find_missing(units, folder.rows, cache)
-        repair(state, folder, cache)
+        state = repair(find_missing(units, folder.each, cache), folder, cache)
         costs = Costs(root / "cache" / "costs.json")
         Driver(state, folder, cache, costs, executor or InProcessExecutor(), display).run()
         put_in_order(units, folder)

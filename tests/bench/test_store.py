@@ -157,4 +157,4 @@ def test_a_folder_without_a_run(tmp_path: Path) -> None:
 
 def test_records_are_text_with_sorted_fields(folder: RunFolder) -> None:
     line = (folder.path / "timings.jsonl").read_text().splitlines()[0]
-    assert list(json.loads(line)) == sorted(ROW)
+    assert list(json.loads(line)) == [*sorted(ROW), "check"]

@@ -15,6 +15,7 @@ from bench.seeding import torch_generator
 from bench.stats import Verdict, probability_of_improvement
 from bench.windows import batches
 from benchmarks import (
+    driver_scale,
     growth,
     harness_overhead,
     inference,
@@ -176,6 +177,14 @@ def test_growth() -> None:
     assert all(row["drive s"] > 0 and row["report s"] > 0 for row in rows)
 
 
+def test_driver_at_scale() -> None:
+    sizes = ["--workers", "5", "--tasks", "2", "--variants", "2", "--seeds", "1", "--episodes", "3"]
+    [row] = driver_scale.main(sizes)
+    assert (row["units"], row["records"]) == (8, 12)
+    assert row["records/s"] > 0
+    assert row["peak MiB"] >= row["of these before"]
+
+
 def test_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(statistics, "SIZES", (20,))
     monkeypatch.setattr(statistics, "CHANCES", (0.5,))
@@ -195,7 +204,7 @@ def test_the_plain_loop_computes_the_same_probability() -> None:
     assert plain.high - plain.low == pytest.approx((2 / 3) ** 0.5 * (ours.high - ours.low), rel=0.2)
 
 
-SCRIPTS = [growth, training_step, point_cloud, rollout, inference, harness_overhead, scaling, statistics]
+SCRIPTS = [growth, driver_scale, training_step, point_cloud, rollout, inference, harness_overhead, scaling, statistics]
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

@@ -1,0 +1,174 @@
+"""Kills, interrupts and lost processes: real ones, with workers of Ray, on fakes.
+
+The run is the same every time; however it is disturbed, run again its records are those of an undisturbed one.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from bench.store import read_rows
+from tests.faulty import MARK
+
+REPOSITORY = Path(__file__).parent.parent
+METHODS = "slow,base,student"
+TASKS = "fake/walk,fake/run"
+
+
+def environment(root: Path) -> dict[str, str]:
+    path = os.pathsep.join(map(str, (REPOSITORY / "tests" / "stand_ins", REPOSITORY)))
+    return {**os.environ, "PYTHONPATH": path, MARK: str(root / "mark")}
+
+
+def start(root: Path, *options: str, methods: str = METHODS, workers: int | None = 2) -> subprocess.Popen[str]:
+    arguments = [str(root), "--methods", methods, "--tasks", TASKS, *options]
+    arguments += [] if workers is None else ["--workers", str(workers)]
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.fake_run", *arguments], text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, start_new_session=True, env=environment(root), cwd=root,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    return output
+
+
+def records(root: Path) -> dict[str, bytes]:
+    return {name: (root / "run" / f"{name}.jsonl").read_bytes() for name in ("episodes", "curves")}
+
+
+def wait_for(root: Path, files: int, process: subprocess.Popen[str]) -> None:
+    """Until so many artefacts are complete."""
+    while len(list((root / "cache").glob("*.safetensors"))) < files and process.poll() is None:
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    root = tmp_path_factory.mktemp("undisturbed")
+    finish(start(root, workers=0))
+    return records(root)
+
+
+def test_the_driver_killed_at_random_moments(undisturbed: dict[str, bytes], tmp_path: Path) -> None:
+    for seed in range(3):
+        process = start(tmp_path)
+        wait_for(tmp_path, 2 * seed + 1, process)
+        time.sleep(random.Random(seed).random() / 2)
+        process.kill()
+        process.wait()
+    finish(start(tmp_path))
+    assert records(tmp_path) == undisturbed
+
+
+def test_a_worker_killed_once_is_replaced_and_its_unit_tried_again(tmp_path: Path) -> None:
+    output = finish(start(tmp_path, methods="kills-once,base"))
+    assert "the worker died" in output
+    assert "tried again" in output
+    errors, timings = (read_rows(tmp_path / "run" / f"{name}.jsonl") for name in ("errors", "timings"))
+    assert {row["attempts"] for row in errors} == {1}
+    assert all(row["traceback"] for row in errors)
+    tried_again = {row["key"] for row in errors}
+    assert {row["key"] for row in timings if row["attempts"] == 2} == tried_again
+    assert all(row["error"] is None for row in read_rows(tmp_path / "run" / "episodes.jsonl"))
+    assert len(read_rows(tmp_path / "run" / "episodes.jsonl")) == 8
+
+
+def test_a_method_that_kills_its_worker_or_hangs_is_given_up(tmp_path: Path) -> None:
+    process = start(tmp_path, "--cell-timeout", "2", methods="kills,stuck,base")
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 3, output
+    errors = read_rows(tmp_path / "run" / "errors.jsonl")
+    kills = [row for row in errors if row["method"] == "kills"]
+    assert sorted(row["attempts"] for row in kills) == [1, 1, 2, 2, 3, 3]
+    stuck = [row for row in errors if row["method"] == "stuck"]
+    assert [row["error"] for row in stuck] == ["took longer than the limit of 2 s, and was killed"] * 2
+    episodes = read_rows(tmp_path / "run" / "episodes.jsonl")
+    assert {row["method"] for row in episodes if row["error"]} == {"kills", "stuck"}
+    assert {row["method"] for row in episodes if not row["error"]} == {"base"}
+    assert len(episodes) == 12
+
+
+@pytest.mark.parametrize("victim", ["gcs_server", "raylet"])
+def test_the_head_of_ray_killed(undisturbed: dict[str, bytes], tmp_path: Path, victim: str) -> None:
+    process = start(tmp_path)
+    wait_for(tmp_path, 2, process)
+    found = [p for p in psutil.Process(process.pid).children(recursive=True) if victim in p.name()]
+    assert found
+    for each in found:
+        each.kill()
+    process.communicate(timeout=300)
+    assert process.returncode != 0
+    finish(start(tmp_path))
+    assert records(tmp_path) == undisturbed
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_ctrl_c_once_ends_what_is_under_way(undisturbed: dict[str, bytes], tmp_path: Path, workers: int) -> None:
+    process = start(tmp_path, workers=workers)
+    wait_for(tmp_path, 2, process)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Ctrl-C again stops at once" in output
+    assert "the same command goes on" in output
+    timings = read_rows(tmp_path / "run" / "timings.jsonl")
+    assert output.count("succeeded (") + output.count(": done (") == len(timings)
+    finish(start(tmp_path, workers=workers))
+    assert records(tmp_path) == undisturbed
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_ctrl_c_twice_stops_at_once(tmp_path: Path, workers: int) -> None:
+    process = start(tmp_path, workers=workers, methods="hangs")
+    wait_for(tmp_path, 2, process)
+    time.sleep(1)
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+        time.sleep(1)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command goes on" in output
+
+
+def test_two_drivers_on_one_folder(undisturbed: dict[str, bytes], tmp_path: Path) -> None:
+    first = start(tmp_path, workers=0)
+    wait_for(tmp_path, 1, first)
+    second = start(tmp_path, workers=0)
+    output, _ = second.communicate(timeout=60)
+    assert second.returncode == 2
+    assert "another 'bench run' is writing there" in output
+    finish(first)
+    assert records(tmp_path) == undisturbed
+
+
+def test_two_drivers_on_one_cache(undisturbed: dict[str, bytes], tmp_path: Path) -> None:
+    first, second = start(tmp_path, workers=0), start(tmp_path, "--out", "other", workers=0)
+    finish(first)
+    finish(second)
+    (tmp_path / "run").rename(tmp_path / "first")
+    (tmp_path / "other").rename(tmp_path / "run")
+    assert records(tmp_path) == undisturbed
+
+
+def test_no_process_outlives_a_driver_that_was_killed(tmp_path: Path) -> None:
+    process = start(tmp_path)
+    wait_for(tmp_path, 2, process)
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert children
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs(children, timeout=60)
+    assert alive == []
