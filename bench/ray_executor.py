@@ -15,6 +15,7 @@ from bench.artifacts import Artifact
 from bench.executor import Event, Failed, Progress, first_line, run_unit
 from bench.interfaces import UserError
 from bench.plan import Unit
+from bench.signals import OutOfTimeError
 from bench.worker import Worker
 
 GRACE_S = 10.0
@@ -152,10 +153,12 @@ class RayExecutor:
         try:
             event: Event = ray.get(reference)
         except ray.exceptions.RayTaskError as error:  # its arguments could not be read there: other code on that node
-            return Failed(key, first_line(error.cause), str(error))
+            return Failed(key, first_line(error.cause or error), str(error))
         except ray.exceptions.RayError as error:  # the process died: killed, out of memory, or its node was lost
             self._replace(i)
             return Failed(key, f"the worker died: {first_line(error)}", str(error), transient=True)
+        if isinstance(event, Failed) and event.error.startswith(OutOfTimeError.__name__):
+            self._replace(i)  # it was stopped in the middle of anything
         return event
 
     def _greet(self, i: int) -> None:

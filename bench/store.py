@@ -113,18 +113,18 @@ class RunFolder:
         return iterate_rows(path)
 
     def append(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Append rows in one write and flush them to the disk.
+        """Append rows and flush them to the disk.
 
         Raises:
             StorageError: They could not be written; the file is as before.
         """
         path = self.path / f"{name}.jsonl"
-        lines = b"".join(encode(row, FILES[name]) for row in rows)
-        with _storage(path), path.open("ab") as file:
+        lines = memoryview(b"".join(encode(row, FILES[name]) for row in rows))
+        with _storage(path), path.open("ab", buffering=0) as file:  # a buffer would be written once more on closing
             before = file.tell()
             try:
-                file.write(lines)
-                file.flush()
+                while lines:
+                    lines = lines[file.write(lines) :]
                 os.fsync(file.fileno())
             except OSError:
                 with suppress(OSError):  # a torn line would be cut off on reading, too
