@@ -301,9 +301,9 @@ def export_(
     """
     from bench.app import newest_run
 
-    folder = run_folder or newest_run(RESULTS)
+    folder, console = run_folder or newest_run(RESULTS), _console()
     for file in export(folder, out or EXPORTS / folder.resolve().name, form):
-        _console().print(str(file), highlight=False, markup=False, soft_wrap=True)
+        console.print(str(file), highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command()

@@ -20,7 +20,9 @@ COMPARED = ("success_rate", "success_rate_top5", "inference_time", "speedup_vs_t
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 class Figure(_Part):
@@ -37,10 +39,15 @@ class Figure(_Part):
     std: NonNegativeFloat | None = None
     unit: str
     variants: list[str] = []
+    """Entries of this project that the figure can be about, the closest to the publication first."""
     tasks: str | None = None
+    """What has to be run: an id, a suite, or ``suite:difficulty``; None where the source does not name its tasks."""
     reference: str | None = None
+    """Of a speed-up: the variant that it is against."""
     encoder: PositiveInt | None = None
+    """Of a parameter count: the encoder's part, as records count the head alone."""
     barred: str | None = None
+    """Why no run can be compared with the figure."""
     note: str | None = None
 
     @model_validator(mode="after")
@@ -56,12 +63,17 @@ class Source(_Part):
     name: str
     remark: str | None = None
     sizes: Literal["paper"] | None = None
+    """Profile that has its network sizes."""
     engines: dict[str, str] = {}
+    """Simulator by suite, as the field ``engine`` of an episode would have it."""
     success: dict[str, Literal["ever", "end"]] = {}
+    """By suite: success in any step, or at the end of an episode."""
     training_seeds: PositiveInt | None = None
     selection: Literal["final", "paper-top5"] | None = None
     evaluations: PositiveInt | None = None
+    """During a training, for a mean of the five best."""
     episodes: PositiveInt | None = None
+    """Per evaluation."""
     hardware: str | None = None
     clock: str | None = None
     figures: list[Figure] = Field(min_length=1)

@@ -10,7 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 class Row(BaseModel):
     """A row of a records file: exact types, no unknown fields."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, protected_namespaces=(),
+        use_attribute_docstrings=True,
+    )  # fmt: skip
 
     key: str = Field(pattern="^[0-9a-f]{20}$")
     """Content key of the unit of work that made the row."""

@@ -75,11 +75,11 @@ def coverage(estimate: Callable[..., Estimate], draws: Sequence[Any], truth: flo
     return float(((ends[:, 0] <= truth) & (truth <= ends[:, 1])).mean())
 
 
-def mean_coverage(design: Design, sims: int, reps: int = 1000) -> float:
+def mean_coverage(design: Design, sims: int) -> float:
     """Of `mean_success`."""
     draws = design.draw(np.random.default_rng(1), sims)
     n = np.full(draws.shape[1:], design.episodes)
-    return coverage(lambda k: stats.mean_success(k, n, reps=reps), list(draws), float(design.chances().mean()))
+    return coverage(lambda k: stats.mean_success(k, n), list(draws), float(design.chances().mean()))
 
 
 def iqm_coverage(design: Design, sims: int, reps: int = 1000) -> float:
@@ -92,13 +92,13 @@ def iqm_coverage(design: Design, sims: int, reps: int = 1000) -> float:
     return coverage(lambda k: stats.iqm_success(k, n, reps=reps), list(draws), truth)
 
 
-def difference_coverage(design: Design, sims: int, reps: int = 1000) -> float:
+def difference_coverage(design: Design, sims: int) -> float:
     """Of `mean_difference`, for a second policy that is 5 points off and often meets the same luck."""
     rng = np.random.default_rng(3)
     n = np.full((design.tasks, design.seeds), design.episodes)
     truth = 0.05 if design.p >= 0.5 else -0.05
     pairs = discordant(rng, design.trained(rng, sims), design.trained(rng, sims) - truth, design.episodes)
-    return coverage(lambda d: stats.mean_difference(*d, n, reps=reps), list(pairs), truth)
+    return coverage(lambda d: stats.mean_difference(*d, n), list(pairs), truth)
 
 
 def discordant(rng: np.random.Generator, first: np.ndarray, second: np.ndarray, episodes: int) -> np.ndarray:
@@ -156,16 +156,16 @@ def _coverage(args: Any) -> list[Row]:
             for interval in (stats.wilson, stats.clopper_pearson, stats.jeffreys):
                 add(interval.__name__, one, exact_coverage(interval, n, p))
             for design in (Design(p, n), Design(p, n, seeds=3), Design(p, n, seeds=3, seed_sd=0.02)):
-                add("mean_success", design, mean_coverage(design, args.sims, args.reps))
+                add("mean_success", design, mean_coverage(design, args.sims))
                 add("iqm_success", design, iqm_coverage(design, args.sims, args.reps))
-                add("mean_difference", design, difference_coverage(design, args.sims, args.reps))
+                add("mean_difference", design, difference_coverage(design, args.sims))
             design = Design(p, n, tasks=57, seeds=3)
             add("probability_of_improvement", design, improvement_coverage(design, args.sims, args.reps))
             add("rank, best is marked", Design(p, n), best_is_marked(Design(p, n), args.sims, reps=args.reps))
         add("time_to_success, median", Design(0.8, n, tasks=1), median_coverage(n, args.sims))
     for seeds, seed_sd in ((3, 0.1), (5, 0.1)):
         design = Design(0.5, 200, tasks=1, seeds=seeds, seed_sd=seed_sd)
-        add("mean_success", design, mean_coverage(design, args.sims, args.reps))
+        add("mean_success", design, mean_coverage(design, args.sims))
     rows.append({"what": "ratio_of_medians, 16 x 20", "coverage %": 100 * ratio_coverage(args.sims, reps=args.reps)})
     return rows
 

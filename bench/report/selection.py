@@ -60,8 +60,8 @@ class Trainings:
 def trainings(curves: pd.DataFrame, cells: pd.DataFrame) -> Trainings | None:
     """The curves of the trainings behind ``cells`` (rows of one variant), or None where they have none.
 
-    Curves belong to methods; a variant with inference options of its own was not evaluated during training. Curves of
-    other lengths than most (cut short by an error) are left out, and so are cells without a curve.
+    Curves belong to methods; a variant with inference options of its own was not evaluated during training. Curves
+    with fewer points than others (cut short by an error) are left out, and so are cells without a curve.
     """
     points = curves.rename(columns={"method": "variant"}).sort_values([*CELL, "step"])
     by_cell = {

@@ -10,20 +10,23 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from bench.stats.bootstrap import Cells
-from bench.stats.intervals import Estimate, Floats, normal_quantile, percentile_interval, wilson, wilson_ends
+from bench.stats.bootstrap import Cells, seed_variances, student_quantile
+from bench.stats.intervals import Estimate, Floats
 
 
-def mean_success(
-    successes: npt.ArrayLike, episodes: npt.ArrayLike, *, reps: int = 2000, seed: int = 0, confidence: float = 0.95
-) -> Estimate:
-    """Unweighted mean over tasks of the mean over training seeds, with a hierarchical bootstrap interval.
+def mean_success(successes: npt.ArrayLike, episodes: npt.ArrayLike, *, confidence: float = 0.95) -> Estimate:
+    """Unweighted mean over tasks of the mean over training seeds, with a score interval.
 
-    One checkpoint on one task gets its Wilson interval, and so do, on pooled counts, outcomes that are all alike.
+    It is Wilson's interval, and equal to it for one checkpoint on one task, carried over to cells (task, training seed)
+    whose success differs. A true mean p is inside if the measured mean is no further from it than q standard errors,
+    with the variance
 
-    A task whose outcomes are all alike has no spread to resample. The interval is therefore widened, where that is
-    wider, to the square-and-add combination of the tasks' Wilson intervals (Newcombe 1998, extended to a mean): with
-    tasks near 0 or 1 it then covers up to 4 points more than its nominal share.
+        c (p (1 - p) - d) + v        c = sum of w^2 / n over the cells, w their weights in the mean
+
+    d, by which cells that differ vary less than p (1 - p), is taken from the data (with one success and one failure
+    added, so that cells that always or never succeed do not count as certain); v is the variance due to training seeds,
+    that between seeds less that of their episodes, pooled over tasks; q is Student's as far as v counts
+    (`bench.stats.bootstrap.student_quantile`). Unlike a bootstrap it has no trouble near 0 and 1 and draws nothing.
 
     Args:
         successes: ``[M, S]`` counts.
@@ -33,14 +36,19 @@ def mean_success(
         ValueError: if the counts do not fit each other or a task has no episode.
     """
     cells = Cells.of(successes, episodes)
-    if (pooled := _pooled(cells, confidence)) is not None:
-        return pooled
-    rates = cells.resampled_rates(reps, seed)
-    means = ((rates * cells.used).sum(axis=2) / cells.seeds).mean(axis=1)  # [R]
-    low, high = percentile_interval(means, confidence)
-    mean = float((cells.rate.sum(axis=1) / cells.seeds).mean())
-    below, above = _square_and_add(cells, confidence)
-    return Estimate(mean, min(low, mean - below), max(high, mean + above))
+    weight = cells.used / (len(cells.n) * cells.seeds[:, None])  # [M, S], sums to 1
+    share = np.square(weight) / np.maximum(cells.n, 1)
+    c, chance = float(share.sum()), cells.chance
+    within = float((share * chance * (1 - chance)).sum()) / c
+    mean = float((weight * cells.rate).sum())
+    d = max(0.0, mean * (1 - mean) - within)
+    _, between = seed_variances(cells.rate, cells.variance(), cells.seeds)
+    v = between * float((1.0 / cells.seeds).sum()) / len(cells.n) ** 2
+    q2 = student_quantile(c * within, v, int((cells.seeds - 1).sum()), confidence) ** 2
+    centre, square = mean + q2 * c / 2, mean**2 + q2 * (c * d - v)  # the ends solve a quadratic equation in p
+    root = float(np.sqrt(max(0.0, centre**2 - (1 + q2 * c) * square)))
+    low, high = ((centre + sign * root) / (1 + q2 * c) for sign in (-1, 1))
+    return Estimate(mean, max(0.0, low), min(1.0, high))
 
 
 def iqm_success(
@@ -49,19 +57,18 @@ def iqm_success(
     """Interquartile mean of the success rates of all cells (task, training seed), with an interval.
 
     It is about rates measured in n episodes: with few episodes near 0 or 1 these are skewed, and so is their
-    interquartile mean. The interval is the normal one with the standard error of the bootstrap, as its percentiles
-    carry that skew twice; like that of the mean it is widened to what square-and-add gives.
+    interquartile mean. The interval has the standard error of the hierarchical bootstrap, as its percentiles carry that
+    skew twice.
 
     Args and errors as in `mean_success`.
     """
     cells = Cells.of(successes, episodes)
-    if (pooled := _pooled(cells, confidence)) is not None:
-        return pooled
     value = iqm(cells.rate[cells.used])
     samples = stats.trim_mean(cells.resampled_rates(reps, seed)[:, cells.used], 0.25, axis=1)  # [R]
-    half = normal_quantile(confidence) * float(np.std(samples))
-    below, above = _square_and_add(cells, confidence)
-    return Estimate(value, max(0.0, value - max(half, below)), min(1.0, value + max(half, above)))
+    _, between = seed_variances(cells.rate, cells.variance(), cells.seeds)
+    noise = float((cells.variance().sum(axis=1) / cells.seeds).mean())
+    half = student_quantile(noise, between, int((cells.seeds - 1).sum()), confidence) * float(np.std(samples))
+    return Estimate(value, max(0.0, value - half), min(1.0, value + half))
 
 
 def iqm(scores: npt.ArrayLike) -> float:
@@ -80,16 +87,3 @@ def performance_profile(scores: npt.ArrayLike, thresholds: npt.ArrayLike) -> Flo
     if not ordered.size:
         raise ValueError("need at least one score")
     return np.asarray(1.0 - np.searchsorted(ordered, limits, side="right") / ordered.size)
-
-
-def _pooled(cells: Cells, confidence: float) -> Estimate | None:
-    """The Wilson interval on pooled counts where there is nothing to resample: one cell, or outcomes all alike."""
-    k, n = int(cells.k.sum()), int(cells.n.sum())
-    return wilson(k, n, confidence) if k in (0, n) or cells.seeds.sum() == 1 else None
-
-
-def _square_and_add(cells: Cells, confidence: float) -> tuple[float, float]:
-    """Distances from the mean over tasks to the ends of its interval, from the tasks' Wilson intervals."""
-    k, n = cells.k.sum(axis=1), cells.n.sum(axis=1)
-    low, high = wilson_ends(k, n, confidence)
-    return float(np.hypot.reduce(k / n - low) / len(k)), float(np.hypot.reduce(high - k / n) / len(k))

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy import stats
 
-from bench.stats.intervals import Counts, Floats
+from bench.stats.intervals import Counts, Floats, normal_quantile
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,20 @@ class Cells:
         """``[M, S]`` success rates, 0 where there are no episodes."""
         return np.asarray(self.k / np.maximum(self.n, 1))
 
+    @property
+    def chance(self) -> Floats:
+        """``[M, S]`` rates with one success and one failure added, spread over all cells: never 0 or 1."""
+        extra = 1.0 / (len(self.n) * self.seeds[:, None])
+        return np.asarray((self.k + extra) / (self.n + 2 * extra))
+
+    def variance(self) -> Floats:
+        """``[M, S]`` variance of each rate due to its episodes, without bias; 0 where there are none."""
+        return np.asarray(self.rate * (1 - self.rate) / np.maximum(self.n - 1, 1))
+
     def resampled_rates(self, reps: int, seed: int) -> Floats:
         """Success rates ``[reps, M, S]`` of cells drawn again; only the `used` entries mean anything.
 
-        Outcomes are 0 or 1, so resampling n episodes of which k succeeded is a binomial draw.
+        Outcomes are 0 or 1, so resampling n episodes of which k succeeded is a binomial draw, at the rate `chance`.
 
         A drawn seed brings along the noise of its episodes, and resampling S seeds shrinks their variance by
         (S - 1)/S: left alone, the interval would be too wide where seeds are alike and too narrow where they differ.
@@ -60,11 +71,10 @@ class Cells:
         rng = np.random.default_rng(seed)
         drawn = draw_seeds(rng, self.seeds, (reps, *self.n.shape))
         task = np.arange(len(self.n))[None, :, None]
-        n, rate = self.n[task, drawn], self.rate
+        n, rate, chance = self.n[task, drawn], self.rate, self.chance[task, drawn]
         centre = (rate.sum(axis=1) / self.seeds)[:, None]
-        variance = rate * (1 - rate) / np.maximum(self.n - 1, 1)
-        scaled = centre + seed_scale(rate, variance, self.seeds)[:, None] * (rate - centre)
-        return np.asarray(rng.binomial(n, rate[task, drawn]) / n + (scaled - rate)[task, drawn])
+        scaled = centre + seed_scale(rate, self.variance(), self.seeds)[:, None] * (rate - centre)
+        return np.asarray(rng.binomial(n, chance) / n - chance + scaled[task, drawn])
 
 
 def draw_seeds(rng: np.random.Generator, seeds: Counts, shape: tuple[int, ...]) -> Counts:
@@ -98,3 +108,15 @@ def seed_variances(value: Floats, variance: Floats, seeds: Counts) -> tuple[floa
     observed = float((np.square(deviation).sum(axis=1)[many] / (seeds[many] - 1)).mean())
     episodes = float((np.where(used, variance, 0.0).sum(axis=1)[many] / seeds[many]).mean())
     return observed, max(0.0, observed - episodes)
+
+
+def student_quantile(from_episodes: float, from_seeds: float, freedom: int, confidence: float) -> float:
+    """Half the width of an interval in standard errors: normal without training seeds, Student's as far as they count.
+
+    The variance due to seeds is estimated with ``freedom`` degrees of freedom, which are divided by its share of all
+    variance. Satterthwaite's rule, with the square of that share, takes the rest to be known, and covers up to half a
+    point less in simulation: the rest is what was taken off the same estimate.
+    """
+    if from_seeds <= 0:
+        return normal_quantile(confidence)
+    return float(stats.t.ppf(0.5 + confidence / 2.0, freedom * (from_episodes + from_seeds) / from_seeds))

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from bench.stats.bootstrap import draw_seeds, seed_scale, seed_variances
-from bench.stats.intervals import Counts, Estimate, Floats, percentile_interval
+from bench.stats.bootstrap import seed_variances, student_quantile
+from bench.stats.intervals import Counts, Estimate, Floats
 
 
 class Paired(NamedTuple):
@@ -124,19 +124,13 @@ def boschloo(first: tuple[int, int], second: tuple[int, int]) -> float:
 
 
 def mean_difference(
-    only_first: npt.ArrayLike,
-    only_second: npt.ArrayLike,
-    episodes: npt.ArrayLike,
-    *,
-    reps: int = 2000,
-    seed: int = 0,
-    confidence: float = 0.95,
+    only_first: npt.ArrayLike, only_second: npt.ArrayLike, episodes: npt.ArrayLike, *, confidence: float = 0.95
 ) -> Estimate:
-    """Success of the first policy less that of the second over all tasks, with a hierarchical bootstrap interval.
+    """Success of the first policy less that of the second over all tasks, with an interval for matched episodes.
 
-    Both policies are drawn with common indices: a drawn training seed or episode is drawn for both. Of n resampled
-    pairs only the numbers of discordant ones matter, so the episodes of a cell are resampled by one trinomial draw.
-    Seeds are scaled as in `bench.stats.bootstrap.Cells.resampled_rates`.
+    The variance is that of the episodes, of which only the discordant ones count (`PairedCells.variance`), and that of
+    training seeds: between the differences of seeds, less that of their episodes, pooled over tasks. The quantile is
+    Student's as far as the latter counts (`bench.stats.bootstrap.student_quantile`).
 
     Args:
         only_first: ``[M, S]`` matched episodes of each task and training seed that the first alone solved.
@@ -147,21 +141,10 @@ def mean_difference(
         ValueError: if the counts do not fit each other or a task has no episode.
     """
     cells = PairedCells.of(only_first, only_second, episodes)
-    rng = np.random.default_rng(seed)
-    first, second = cells.chances()
-    drawn = draw_seeds(rng, cells.seeds, (reps, *cells.n.shape))
-    task = np.arange(len(cells.n))[None, :, None]
-    n, a, b = cells.n[task, drawn], first[task, drawn], second[task, drawn]
-    only_a = rng.binomial(n, a)
-    only_b = rng.binomial(n - only_a, np.minimum(b / np.maximum(1 - a, 1e-12), 1.0))
-    noise = (only_a - only_b) / n - (a - b)
-    difference = cells.difference
-    centre = (difference.sum(axis=1) / cells.seeds)[:, None]
-    scaled = centre + seed_scale(difference, cells.variance(), cells.seeds)[:, None] * (difference - centre)
-    used = np.arange(cells.n.shape[1]) < cells.seeds[:, None]
-    means = (((scaled[task, drawn] + noise) * used).sum(axis=2) / cells.seeds).mean(axis=1)  # [R]
-    low, high = percentile_interval(means, confidence)
-    return Estimate(cells.mean(), max(-1.0, low), min(1.0, high))
+    known, estimated, freedom = _variances(cells)
+    from_episodes, from_seeds = (float(part.sum()) / len(cells.n) ** 2 for part in (known, estimated))
+    half = student_quantile(from_episodes, from_seeds, freedom, confidence) * np.sqrt(from_episodes + from_seeds)
+    return Estimate(cells.mean(), max(-1.0, cells.mean() - float(half)), min(1.0, cells.mean() + float(half)))
 
 
 def sign_flip(differences: npt.ArrayLike, *, resamples: int = 9999, seed: int = 0) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections import Counter
 from pathlib import Path
 
@@ -30,6 +31,13 @@ def test_an_installed_package_finds_the_file_beside_its_modules(
     (module.parent / "published.toml").write_text('schema = "published/1"\nsources = []\n')
     monkeypatch.setattr(published, "__file__", str(module))
     assert load_published().sources == []
+
+
+def test_the_wheel_takes_the_file_along() -> None:
+    root = Path(__file__).parents[2]
+    wheel = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    (source,) = (file for file, place in wheel["force-include"].items() if place == "bench/published.toml")
+    assert (root / source).exists()
 
 
 @pytest.mark.parametrize(
