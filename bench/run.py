@@ -155,6 +155,8 @@ class Driver:
                     self._cache.save(key, result.artifact)
                 if unit.kind is Kind.TRAIN and result.artifact and key not in self._recorded:
                     self._folder.append("curves", curve_rows(unit, result.artifact.info["curve"]))
+                for replay in result.replays:  # before the rows: these say that all is there
+                    self._folder.write_replay(replay)
                 if result.episodes:
                     self._folder.append(FILES[unit.kind][0], result.episodes)
                 self._folder.append("timings", [{"schema": "timing/1", **_blame(unit), "seconds": result.seconds}])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ from pydantic import ValidationError
 from bench.artifacts import write_atomically
 from bench.interfaces import UserError, unknown
 from bench.records import FILES, Manifest
-from bench.spec import RunSpec, canonical_json
+from bench.replay import Replay, unpack
+from bench.spec import RunSpec, canonical_json, content_key
 
-MANIFEST = "manifest.json"
+MANIFEST, REPLAYS = "manifest.json", "replays"
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,16 @@ class RunFolder:
         lines = "".join(canonical_json(FILES[name].model_validate(row) and row) + "\n" for row in rows)
         write_atomically(self.path / f"{name}.jsonl", lines.encode())
 
+    def write_replay(self, data: bytes) -> None:
+        """Keep a replay, unless one of a lower training seed shows that outcome of its task and variant already."""
+        about = unpack(data).about
+        key = content_key({"task": about.task, "variant": about.variant})
+        path = self.path / REPLAYS / f"{key}-{'success' if about.success else 'failure'}.safetensors"
+        with suppress(UserError):  # a damaged one is replaced
+            if path.exists() and read_replay(path).about.training_seed < about.training_seed:
+                return
+        write_atomically(path, data)
+
     def keep(self, name: str, wanted: Callable[[Mapping[str, Any]], bool]) -> list[dict[str, Any]]:
         """Drop the rows that are not wanted (leftovers of a broken unit); returns the others."""
         before = self.rows(name)
@@ -161,6 +173,19 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
                 "restore the line, or delete it to have it made again"
             ) from None
     return rows
+
+
+def read_replay(path: Path) -> Replay:
+    """One file of ``replays/``. Raises `UserError` where it is damaged."""
+    try:
+        return unpack(path.read_bytes())
+    except ValueError as error:
+        raise UserError(f"{path}: damaged, {error}; delete it") from None
+
+
+def read_replays(path: Path) -> list[Replay]:
+    """All replays of a run's folder, in the order of their names; runs made before there were any have none."""
+    return [read_replay(file) for file in sorted((path / REPLAYS).glob("*.safetensors"))]
 
 
 def _first(error: ValidationError) -> str:
