@@ -1,7 +1,7 @@
 """What a policy saw, kept small: a recorded success and a recorded failure to look at, never to compute with.
 
-A replay is one safetensors file, which cannot hold code: ``cloud [F, P, 3]`` int16 in tenths of a millimetre, ``step [F]``
-int32, and a header in JSON that says which episode it is. At most 60 kB.
+A replay is one safetensors file, which cannot hold code: ``cloud [F, P, 3]`` int16 in tenths of a millimetre,
+``step [F]`` int32, and a header in JSON that says which episode it is. At most 60 kB.
 """
 
 from __future__ import annotations

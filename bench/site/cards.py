@@ -9,7 +9,7 @@ from bench.report.measures import group_latency, seed_spread, success
 from bench.report.table import count, milliseconds, share
 from bench.site.charts import interval, interval_bar
 from bench.site.context import Context, facts, method_anchor, task_file
-from bench.site.html import Html, el
+from bench.site.html import Html, el, join
 
 
 def cards(context: Context) -> Html:
@@ -46,7 +46,8 @@ def _facts(context: Context, variant: str, cells: Any) -> dict[str, object]:
     timed = group_latency(latency[latency["variant"] == variant])
     if timed is not None:
         row = timed.row
-        tails = [milliseconds(v) if (v := row["t_e2e"][p]) is not None else "too few calls" for p in ("p50", "p90", "p99")]
+        times = [row["t_e2e"][p] for p in ("p50", "p90", "p99")]
+        tails = ["too few calls" if ms is None else milliseconds(ms) for ms in times]
         memory = row["peak_rss_mb"] if row["peak_gpu_mb"] is None else row["peak_gpu_mb"]
         found |= {
             "e2e ms, median / 90th / 99th": " / ".join(tails),
@@ -58,8 +59,7 @@ def _facts(context: Context, variant: str, cells: Any) -> dict[str, object]:
         }  # fmt: skip
     rates = (cells.groupby("task")["k"].sum() / cells.groupby("task")["n"].sum()).sort_values(kind="stable")
     if len(rates) > 2:
-        found["hardest tasks"] = el("span", [
-            el("span", ", " if i else "", el("a", str(task).partition("/")[2], href=task_file(str(task))), f" {share(rate)} %")
-            for i, (task, rate) in enumerate(rates.iloc[:3].items())
-        ])  # fmt: skip
+        hardest = [(str(task), rate) for task, rate in rates.iloc[:3].items()]
+        links = [join(el("a", t.partition("/")[2], href=task_file(t)), f" {share(rate)} %") for t, rate in hardest]
+        found["hardest tasks"] = Html(", ".join(links))
     return found

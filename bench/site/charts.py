@@ -69,7 +69,9 @@ def tradeoff(found: Sequence[Point], look: Mapping[str, Look], index: Mapping[st
     """Success against latency (log), with intervals and the Pareto front."""
     slowest, fastest = max(p.p90 or p.p50 for p in found), min(p.p50 for p in found)
     bottom = max(0.0, math.floor((100 * min(p.success.low for p in found) - 5) / 10) * 10)
-    frame = _Frame(680, 360, (fastest / 1.35, max(slowest * 1.35, fastest * 4)), (bottom, 102), log=True, left=46, bottom=48)
+    frame = _Frame(
+        680, 360, (fastest / 1.35, max(slowest * 1.35, fastest * 4)), (bottom, 102), log=True, left=46, bottom=48
+    )
     front = pareto_front(found)
     steps = [frame.at(p.p50, 100 * p.success.value) for p in front]
     path = f"M{steps[0][0]} {steps[0][1]}" + "".join(f"H{x}V{y}" for x, y in steps[1:]) + f"H{frame.width - 14}"
@@ -187,7 +189,5 @@ def _log_ticks(low: float, high: float) -> list[float]:
 
 def legend(names: Iterable[str], look: Mapping[str, Look], index: Mapping[str, int], *, key: str) -> Html:
     """Names with their markers; ``key`` is the attribute by which they are hidden, ``variant`` or ``method``."""
-    items = [
-        el("li", swatch(look[name], index), name, **{f"data_{key}": name}) for name in names
-    ]
+    items = [el("li", swatch(look[name], index), name, **{f"data_{key}": name}) for name in names]
     return el("ul", join(*items), class_="legend")

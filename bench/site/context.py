@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from bench.replay import Replay
 from bench.report.measures import Measures
 from bench.report.style import Look, looks
 from bench.report.table import Table
@@ -22,7 +21,6 @@ class Context:
     run: Run
     measures: Measures
     tables: Mapping[str, Table]
-    replays: Sequence[Replay]
 
     @property
     def name(self) -> str:

@@ -41,7 +41,7 @@ def el(name: str, /, *children: Any, **attributes: Any) -> Html:
 
 def join(*children: Any) -> Html:
     """Children one after the other, without an element around them."""
-    parts = []
+    parts: list[str] = []
     for child in children:
         if isinstance(child, Html):
             parts.append(child)

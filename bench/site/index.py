@@ -30,6 +30,7 @@ def index(context: Context) -> str:
     parts = [f"{n} {word}{'s' * (n != 1)}" for n, word in sizes]
     about = ", ".join([*parts, f"{spec['episodes']} episodes each, profile {spec['profile']}"])
     tables = context.tables
+    several = ["task"] if len({row["task"] for row in tables["latency"].rows}) > 1 else []
     sections = [
         section("leaderboard-section", "Leaderboard", filters(context), leaderboard(context)),
         _tradeoffs(context), _curves(context),
@@ -39,7 +40,7 @@ def index(context: Context) -> str:
                 el("p", WORDS.replace("*", "").replace("`", ""), class_="note")) if tables["realtime"].rows else None,
         section("tasks", "Tasks", _matrix(context)),
         section("methods", "Methods", cards(context)),
-        section("latency", "Latency", plain_table(tables["latency"].select("task", *PAGE), "Every timing"))
+        section("latency", "Latency", plain_table(tables["latency"].select(*several, *PAGE), "Every timing"))
         if tables["latency"].rows else None,
         section("missing", "What is missing", _missing(context)),
         section("errors", "Errors", plain_table(tables["errors"], "Episodes that ended in an error"))
@@ -48,8 +49,8 @@ def index(context: Context) -> str:
     ]  # fmt: skip
     body = join(
         el("a", "Skip to the leaderboard", href="#leaderboard-section", class_="skip"),
-        el("header", el("p", "Visuomotor Bench", class_="eyebrow"), el("h1", context.name), el("p", about, class_="about"),
-           lead(context), _contents()),
+        el("header", el("p", "Visuomotor Bench", class_="eyebrow"), el("h1", context.name),
+           el("p", about, class_="about"), lead(context), _contents()),
         el("main", sections),
         el("footer", el("p", "Made from the records of the run and from nothing else. ",
                         "With few episodes claims belong to suites, not to single tasks.")),
@@ -75,11 +76,11 @@ def _tradeoffs(context: Context) -> Html:
                 chart = charts.tradeoff(found, context.look, context.index, f"Success against latency, {title}")
                 caption = el("figcaption", title)
                 names = [p.variant for p in found]
-                figures.append(el("figure", caption, chart, charts.legend(names, context.look, context.index, key="variant"),
-                                  data_suite=group.suite))  # fmt: skip
+                legend = charts.legend(names, context.look, context.index, key="variant")
+                figures.append(el("figure", caption, chart, legend, data_suite=group.suite))
     words = (
-        "Up and to the left is better. Vertical lines are 95 % intervals, horizontal ones reach to the 90th percentile of "
-        "calls. Larger markers lie on the dashed Pareto front: nothing else is at least as fast and more successful."
+        "Up and to the left is better. Vertical lines are 95 % intervals, horizontal ones reach to the 90th percentile "
+        "of calls. Larger markers lie on the dashed Pareto front: nothing else is at least as fast and more successful."
     )
     content = [el("div", figures, class_="pair"), el("p", words, class_="note")] if figures else [el("p", "Not timed.")]
     return section("tradeoff", "Success against latency", *content)
@@ -128,8 +129,9 @@ def _matrix(context: Context) -> Html:
     difficulty = cells.set_index("task")["difficulty"].to_dict()
     head = [el("th", "task", scope="col"), *(el("th", context.label(v), scope="col", data_variant=v) for v in shown)]
     body = [
-        el("tr", el("th", el("a", task, href=task_file(task)), el("span", (difficulty.get(task) or "").replace("_", " "),
-           class_="note"), scope="row"), list(_counts(known, task, shown)))
+        el("tr", el("th", el("a", task, href=task_file(task)),
+                    el("span", (difficulty.get(task) or "").replace("_", " "), class_="note"), scope="row"),
+           list(_counts(known, task, shown)))
         for task in context.tasks
     ]  # fmt: skip
     caption = el("caption", "Episodes that succeeded, of those run", class_="quiet")

@@ -91,8 +91,8 @@ def lead(context: Context) -> Html | None:
     if timed:
         fastest = min(timed, key=lambda row: _number(row["e2e_ms"]))
         slowest = max(timed, key=lambda row: _number(row["e2e_ms"]))
-        parts += [" Fastest: ", el("strong", fastest["method"]), f", {milliseconds(_number(fastest['e2e_ms']))} ms per call"]
-        parts.append(f"; slowest: {slowest['method']}, {milliseconds(_number(slowest['e2e_ms']))} ms." if len(timed) > 1 else ".")
+        parts += [" Fastest: ", el("strong", fastest["method"]), f", {_ms(fastest)} per call"]
+        parts.append(f"; slowest: {slowest['method']}, {_ms(slowest)}." if len(timed) > 1 else ".")
     return el("p", parts, class_="lead")
 
 
@@ -150,10 +150,14 @@ def _number(value: Any) -> float:
     return float(value)
 
 
+def _ms(row: Mapping[str, Any]) -> str:
+    return f"{milliseconds(_number(row['e2e_ms']))} ms"
+
+
 def _words(context: Context) -> str:
     references = sorted({str(row["reference"]) for row in context.tables["summary"].rows if row.get("reference")})
     words = (
-        "Success: mean over tasks with its 95 % interval. best / tied: highest success, and methods that are not shown to "
-        "be worse on the same episodes, at the level of 5 % for all together. Times: median call at batch 1."
+        "Success: mean over tasks with its 95 % interval. best / tied: highest success, and methods that are not shown "
+        "to be worse on the same episodes, at the level of 5 % for all together. Times: median call at batch 1."
     )
     return words + (f" Speed-up: against {', '.join(references)}, interleaved with it." if references else "")

@@ -45,8 +45,8 @@ def _latency(timed: Any) -> str:
     where = ", ".join(tasks) if len(tasks) <= 3 else f"{len(tasks)} tasks"
     return (
         f"Latency: on {where}; batch 1, device {row['device']}, mode {row['mode']}; {timed['n'].min()} or more calls "
-        "each on recorded observations, after warm-up, in a process of its own, in interleaved blocks. e2e goes from the "
-        "raw scan to the action, policy is encoder and sampler."
+        "each on recorded observations, after warm-up, in a process of its own, in interleaved blocks. e2e goes from "
+        "the raw scan to the action, policy is encoder and sampler."
     )
 
 

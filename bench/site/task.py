@@ -42,8 +42,8 @@ def task_page(context: Context, task: str, replays: Sequence[Replay]) -> str:
         "assets": first["assets"], "profile": first["profile"],
     }  # fmt: skip
     body = join(
-        el("header", el("p", el("a", context.name, href="../index.html"), class_="eyebrow"), el("h1", task), facts(about),
-           _neighbours(context, task)),
+        el("header", el("p", el("a", context.name, href="../index.html"), class_="eyebrow"), el("h1", task),
+           facts(about), _neighbours(context, task)),
         el("main", sections),
         el("footer", el("p", el("a", "All tasks", href="../index.html#tasks"))),
     )  # fmt: skip
@@ -72,7 +72,7 @@ def _results(context: Context, episodes: pd.DataFrame) -> Html:
     if not rows:
         return el("p", "Not run.")
     titles = ("method", "success %", "episodes", "median steps to success", "errors")
-    head = el("tr", [el("th", t, scope="col", class_="number" if i else None) for i, t in enumerate(titles)])
+    head = el("tr", [el("th", t, scope="col", class_="number" if i > 1 else None) for i, t in enumerate(titles)])
     table = el("table", el("caption", "Results on this task", class_="quiet"), el("thead", head), el("tbody", rows))
     return scrolling(table, "Results on this task")
 
@@ -136,7 +136,8 @@ def _replays(replays: Sequence[Replay]) -> Iterable[Html]:
             figures.append(el("figure", el("figcaption", words), el("p", "None was recorded.")))
             continue
         options = [
-            el("option", f"{a.variant}, training seed {a.training_seed}, episode {a.episode}", value=i) for i, a in found
+            el("option", f"{a.variant}, training seed {a.training_seed}, episode {a.episode}", value=i)
+            for i, a in found
         ]
         figures.append(el(
             "figure", el("figcaption", words),
@@ -150,7 +151,11 @@ def _replays(replays: Sequence[Replay]) -> Iterable[Html]:
         ))  # fmt: skip
     yield el("noscript", el("p", "Replays need scripts."))
     yield el("div", figures, class_="pair")
-    yield el("p", "What the policy saw, one frame for each recorded call. Drag or use the arrow keys to turn it.", class_="note")
+    yield el(
+        "p",
+        "What the policy saw. Drag, or use the arrow keys, to turn it.",
+        class_="note",
+    )
 
 
 def _neighbours(context: Context, task: str) -> Html:

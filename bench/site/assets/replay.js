@@ -80,7 +80,7 @@ class Viewer {
     const pen = canvas.getContext("2d");
     const style = getComputedStyle(document.documentElement);
     const frame = Number(this.slider.value);
-    const scale = (this.zoom * 0.62 * canvas.height) / box.size;
+    const scale = (this.zoom * 0.8 * canvas.height) / box.size;
     const [ct, st, ci, si] = [Math.cos(this.turn), Math.sin(this.turn), Math.cos(this.tilt), Math.sin(this.tilt)];
     const project = (x, y, z) => {
       const [dx, dy, dz] = [x - box.middle[0], y - box.middle[1], z - box.middle[2]];
@@ -101,7 +101,7 @@ class Viewer {
     for (const [x, y, near, height] of points) {
       pen.fillStyle = `hsl(${215 - 190 * height} ${dark ? 75 : 70}% ${dark ? 66 : 42}%)`;
       pen.beginPath();
-      pen.arc(x, y, 4.2 * near * Math.sqrt(this.zoom), 0, 7);
+      pen.arc(x, y, 5 * near * Math.sqrt(this.zoom), 0, 7);
       pen.fill();
     }
     const step = this.replay.step[frame];
