@@ -45,9 +45,15 @@ class Context:
         missing = [task for task, *_ in self.measures.missing]
         return sorted({*self.measures.cells["task"], *self.measures.latency["task"], *missing})
 
+    @cached_property
+    def difficulty(self) -> dict[str, str]:
+        """Of each task that has one, for people."""
+        known = self.measures.cells.set_index("task")["difficulty"].dropna().to_dict()
+        return {str(task): str(difficulty).replace("_", " ") for task, difficulty in known.items()}
+
     def label(self, variant: str) -> Html:
         """A variant's name with its marker."""
-        return el("span", swatch(self.look[variant], self.index), variant, class_="name")
+        return el("span", swatch(self.look[variant], self.index), el("span", variant), class_="name")
 
 
 def task_file(task: str) -> str:
@@ -69,7 +75,7 @@ def plain_table(table: Table, caption: str) -> Html:
     body = [
         el("tr", [el("td", cell, class_=kind) for cell, kind in zip(row, kinds, strict=True)]) for row in table.body()
     ]
-    return scrolling(el("table", el("caption", caption), el("thead", el("tr", head)), el("tbody", body)), caption)
+    return scrolling(el("table", el("caption", caption, class_="quiet"), el("thead", el("tr", head)), el("tbody", body)), caption)
 
 
 def scrolling(table: Html, label: str) -> Html:

@@ -54,8 +54,9 @@ def join(*children: Any) -> Html:
 
 def slug(name: str) -> str:
     """A file name and anchor for any name: short, plain, and different for different names."""
-    plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:48]
-    return plain if plain == name.replace("/", "-", 1) else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    plain = "_".join(re.sub(r"[^a-z0-9]+", "-", part.lower()).strip("-") for part in name.split("/"))
+    own = plain == name.replace("/", "_") and 0 < len(plain) <= 48
+    return plain if own else f"{plain[:48]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def document(title: str, body: Html, *, root: str = "", scripts: tuple[str, ...] = ()) -> str:

@@ -126,15 +126,14 @@ def _matrix(context: Context) -> Html:
     shown = [v for v in context.measures.variants if v in set(cells["variant"])]
     counts = cells.groupby(["task", "variant"])[["k", "n"]].sum()
     known = {key: (int(k), int(n)) for key, k, n in counts.itertuples()}
-    difficulty = cells.set_index("task")["difficulty"].to_dict()
     head = [el("th", "task", scope="col"), *(el("th", context.label(v), scope="col", data_variant=v) for v in shown)]
     body = [
         el("tr", el("th", el("a", task, href=task_file(task)),
-                    el("span", (difficulty.get(task) or "").replace("_", " "), class_="note"), scope="row"),
+                    el("span", context.difficulty.get(task), class_="note"), scope="row"),
            list(_counts(known, task, shown)))
         for task in context.tasks
     ]  # fmt: skip
-    caption = el("caption", "Episodes that succeeded, of those run", class_="quiet")
+    caption = el("caption", "Episodes that succeeded, of those run")
     table = el("table", caption, el("thead", el("tr", head)), el("tbody", body), class_="matrix")
     search = el("label", "Find a task ", el("input", type="search", id="find-task"), id="find", hidden=True)
     return join(search, scrolling(table, "Successes of every method on every task"))

@@ -38,7 +38,7 @@ def task_page(context: Context, task: str, replays: Sequence[Replay]) -> str:
     ]  # fmt: skip
     first = own.iloc[0] if len(own) else None
     about = {} if first is None else {
-        "difficulty": (first["difficulty"] or "").replace("_", " "), "engine": first["engine"],
+        "difficulty": context.difficulty.get(task), "engine": first["engine"],
         "assets": first["assets"], "profile": first["profile"],
     }  # fmt: skip
     body = join(
