@@ -86,7 +86,8 @@ class Recorder:
 def pack(replay: Replay) -> bytes:
     """The file of a replay; equal replays give equal bytes."""
     about = json.dumps(replay.about.model_dump(by_alias=True), sort_keys=True, separators=(",", ":"))
-    return save({"cloud": replay.cloud, "step": replay.step}, {_HEADER: about})
+    data: bytes = save({"cloud": replay.cloud, "step": replay.step}, {_HEADER: about})
+    return data
 
 
 def unpack(data: bytes) -> Replay:

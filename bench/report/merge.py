@@ -66,10 +66,10 @@ def _check(one: Run, two: Run) -> None:
     starts: dict[tuple[str, int], str] = {}
     for run in (one, two):
         hashed = run.episodes[run.episodes["state_hash"] != ""].drop_duplicates(["task", "episode"])
-        for row in hashed.itertuples():
-            if starts.setdefault((row.task, row.episode), row.state_hash) != row.state_hash:
+        for row in hashed.to_dict("records"):
+            if starts.setdefault((row["task"], row["episode"]), row["state_hash"]) != row["state_hash"]:
                 raise UserError(
-                    f"{one.path} and {two.path} cannot be shown together: episode {row.episode} of {row.task} starts "
+                    f"{one.path} and {two.path} cannot be shown together: episode {row['episode']} of {row['task']} starts "
                     "from another state (other simulator or scenes)"
                 )
 

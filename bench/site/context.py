@@ -75,7 +75,9 @@ def plain_table(table: Table, caption: str) -> Html:
     body = [
         el("tr", [el("td", cell, class_=kind) for cell, kind in zip(row, kinds, strict=True)]) for row in table.body()
     ]
-    return scrolling(el("table", el("caption", caption, class_="quiet"), el("thead", el("tr", head)), el("tbody", body)), caption)
+    return scrolling(
+        el("table", el("caption", caption, class_="quiet"), el("thead", el("tr", head)), el("tbody", body)), caption
+    )
 
 
 def scrolling(table: Html, label: str) -> Html:

@@ -160,4 +160,9 @@ def _words(context: Context) -> str:
         "Success: mean over tasks with its 95 % interval. best / tied: highest success, and methods that are not shown "
         "to be worse on the same episodes, at the level of 5 % for all together. Times: median call at batch 1."
     )
-    return words + (f" Speed-up: against {', '.join(references)}, interleaved with it." if references else "")
+    if references:
+        words += f" Speed-up: against {', '.join(references)}, interleaved with it."
+    machines = {(str(hw.get("cpu")), str(hw.get("gpus"))) for hw in context.measures.latency["hardware"]}
+    if len(machines) > 1:
+        words += f" Timed on {len(machines)} different machines: latencies have no common scale, speed-ups have."
+    return words

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -84,7 +85,8 @@ def _episodes(context: Context, episodes: pd.DataFrame) -> Iterable[Html]:
     head = [el("th", t, scope="col") for t in ("episode", "seed", "initial state")]
     head += [el("th", context.label(v), scope="col") for v in shown]
     by_number: dict[int, list[Any]] = {}
-    for row in episodes[_EPISODE].itertuples(index=False):
+    outcomes: Iterable[Any] = episodes[_EPISODE].itertuples(index=False)
+    for row in outcomes:
         by_number.setdefault(row.episode, []).append(row)
     rows = []
     for number, own in by_number.items():
@@ -118,10 +120,10 @@ def _mark(episode: Any) -> Html:
 
 def _errors(episodes: pd.DataFrame) -> Html:
     broken = episodes[episodes["error"].notna()]
-    counts = broken.groupby(["variant", "training_seed", "error"], sort=True).size()
+    counts = Counter(zip(broken["variant"], broken["training_seed"], broken["error"], strict=True))
     return el("ul", [
         el("li", f"{variant}, training seed {seed}, {n} episodes: {error}")
-        for (variant, seed, error), n in counts.items()
+        for (variant, seed, error), n in sorted(counts.items())
     ])  # fmt: skip
 
 

@@ -76,7 +76,7 @@ def _from_folder(path: Path) -> Submission:
 
 
 def _refuse_faults(found: Submission, name: str) -> None:
-    first, *more = [*faults(found.run, found.replays)] or [None]
-    if first is not None:
-        others = f" (and {len(more)} more faults)" if more else ""
-        raise UserError(f"{name}: {first}{others}")
+    lines = list(faults(found.run, found.replays))
+    if lines:
+        others = f" (and {len(lines) - 1} more faults)" if len(lines) > 1 else ""
+        raise UserError(f"{name}: {lines[0]}{others}")
