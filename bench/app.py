@@ -28,7 +28,7 @@ from bench.provenance import git_state, packages
 from bench.ray_executor import RayExecutor
 from bench.run import RETRIES, Driver, ReadRows, State, find_missing, put_in_order, repair
 from bench.spec import RunSpec
-from bench.store import MANIFEST, RunFolder, iterate_rows, load_run, read_manifest
+from bench.store import MANIFEST, RunFolder, iterate_rows, load_run, read_manifest, read_replays
 from bench.worker import versions
 
 OK, INTERRUPTED, CELLS_IN_ERROR = 0, 130, 3
@@ -226,9 +226,12 @@ def _print_plan(plan: Plan, costs: Costs, spec: RunSpec, settings: Settings, con
 
 def _report(settings: Settings, console: Console) -> int:
     from bench.report import realtime_table, summary_table, write_report
+    from bench.site import write_site
 
     run_data = load_run(settings.out)
-    files = write_report(run_data, settings.reports / settings.out.resolve().name)
+    folder = settings.reports / settings.out.resolve().name
+    files = write_report(run_data, folder)
+    site = write_site(run_data, read_replays(settings.out), folder / "site")
     console.print(summary_table(run_data).to_rich())
     if not run_data.realtime.empty:
         console.print(realtime_table(run_data).to_rich())
@@ -241,7 +244,8 @@ def _report(settings: Settings, console: Console) -> int:
             f"{settings.out / 'errors.jsonl'} says why; the same command tries again what has not been evaluated",
             style="red", highlight=False, markup=False, soft_wrap=True,
         )  # fmt: skip
-    console.print(f"report: {files[0]}", highlight=False, markup=False, soft_wrap=True)
+    for words in (f"report: {files[0]}", f"site: {site}"):
+        console.print(words, highlight=False, markup=False, soft_wrap=True)
     return CELLS_IN_ERROR if failed or untimed else OK
 
 

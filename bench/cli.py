@@ -126,27 +126,81 @@ def run(
 
 @app.command()
 def report(
-    run_folder: Annotated[Path | None, typer.Argument(help="A run's folder.  [default: the newest run]")] = None,
+    runs: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Runs: folders, or files of 'bench submit'.  [default: the newest run]"),
+    ] = None,
     reports: Annotated[Path, typer.Option(help="Folder that the report is written to.")] = REPORTS,
 ) -> None:
-    """Show a run: tables, learning curves, success against latency.
+    """Show runs: tables, learning curves, success against latency, and a web site. Several share a leaderboard.
 
     Examples:
 
       bench report
 
       bench report results/quick-lite-1a2b3c4d
+
+      bench report results/mine theirs.zip
     """
     from bench.app import newest_run
     from bench.report import summary_table, write_report
-    from bench.store import load_run
+    from bench.report.merge import merge
+    from bench.site import write_site
+    from bench.submission import read
 
-    data = load_run(run_folder or newest_run(RESULTS))
-    files = write_report(data, reports / data.path.resolve().name)
+    found = [read(path) for path in runs or [newest_run(RESULTS)]]
+    data, replays = merge([(submission.run, submission.replays) for submission in found])
+    folder = reports / data.path.resolve().name
+    files = write_report(data, folder)
+    site = write_site(data, replays, folder / "site")
     console = _console()
     console.print(summary_table(data).to_rich())
-    for file in files:
-        console.print(str(file), highlight=False, soft_wrap=True)
+    for line in [*map(str, files), f"site: {site}"]:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
+def submit(
+    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    out: Annotated[Path | None, typer.Option(help="The file.  [default: <name of the run>.zip]")] = None,
+) -> None:
+    """Pack a run (records, manifest, replays) into one file, for others to check and to show.
+
+    Example:
+
+      bench submit results/six-tasks
+    """
+    from bench.submission import submit as pack
+
+    path = pack(run, out)
+    _console().print(f"{path}: {path.stat().st_size / 1e3:,.0f} kB", highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
+def validate(
+    file: Annotated[Path | None, typer.Argument(help="A file of 'bench submit', or a run's folder.")] = None,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of all records and stop.")] = False,
+) -> None:
+    """Check a submission: safety, hashes, schemas, completeness, plausibility; exit code 2 if it is refused.
+
+    Examples:
+
+      bench validate six-tasks.zip
+
+      bench validate --schema > records.schema.json
+    """
+    from bench.records import json_schema
+    from bench.submission import validate as check
+
+    if schema == (file is not None):
+        raise UserError("give a file to check, 'bench validate FILE', or --schema")
+    if file is None:
+        typer.echo(json_schema())
+        return
+    found = check(file)
+    counts = f"{len(found.run.episodes)} episodes, {len(found.run.latency)} timings, {len(found.replays)} replays"
+    line = f"{file}: valid, {counts}; 'bench report {file}' shows it"
+    _console().print(line, style="green", highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
@@ -223,3 +224,10 @@ FILES: dict[str, type[Row]] = {
     "timings": TimingRow,
 }
 """The records files of a run (``<name>.jsonl``) and the schema of their rows."""
+
+
+def json_schema() -> str:
+    """JSON Schema of the manifest and of the rows of every records file, by name."""
+    parts = {"manifest": Manifest.model_json_schema(), **{name: row.model_json_schema() for name, row in FILES.items()}}
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Visuomotor Bench records"}
+    return json.dumps({**schema, "$defs": parts}, indent=1)

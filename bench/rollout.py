@@ -14,6 +14,7 @@ import torch
 
 from bench.interfaces import Method, Observation, Observations, Task
 from bench.realtime import RealTime
+from bench.replay import Recorder
 from bench.seeding import Purpose, sequence, torch_generator
 
 LOCKSTEP = 20
@@ -48,6 +49,7 @@ def rollout(
     base_seed: int,
     training_seed: int,
     realtime: RealTime | None = None,
+    recorder: Recorder | None = None,
     on_progress: Callable[[float], None] = lambda _: None,
 ) -> list[Episode]:
     """Run one episode per seed.
@@ -59,6 +61,7 @@ def rollout(
         base_seed: Of the policy's noise, which is the same for every method: pairs share initial state and noise.
         training_seed: Second part of the noise seed.
         realtime: How long the policy keeps the robot waiting; None: the world stands still while it thinks.
+        recorder: Shown what the policy sees, and how episodes end; changes nothing.
         on_progress: Called with the fraction done.
     """
     episodes = []
@@ -73,8 +76,14 @@ def rollout(
             lanes.append(_Lane(task, episode, policy.spec.n_obs_steps, waits))
         generator = torch_generator(noise, next(policy.network.parameters()).device)
         while not all(episode.done for episode in group):
+            if recorder is not None:
+                for lane in lanes:
+                    if not lane.episode.done:
+                        recorder.see(lane.episode.index, lane.episode.steps, lane.history[-1].point_cloud)
             _advance(lanes, policy, generator)
             on_progress((first + sum(lane.fraction for lane in lanes)) / len(seeds))
+        if recorder is not None:
+            recorder.end((e.index, e.success_ever and e.error is None) for e in group)
         episodes += group
     return episodes
 

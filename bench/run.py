@@ -248,6 +248,8 @@ class Driver:
                 self._folder.append("curves", curve_rows(unit, result.artifact.info["curve"]))
                 self._curves.add(unit.key)
             self._cache.save(unit.key, result.artifact)
+        for replay in result.replays:  # before the rows: these say that all is there
+            self._folder.write_replay(replay)
         if result.episodes:
             self._folder.append(FILES[unit.kind][0], result.episodes)
         if faults := [row for row in result.episodes if row["error"]]:

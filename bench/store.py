@@ -20,11 +20,12 @@ from pydantic import ValidationError
 from bench.artifacts import StorageError, write_atomically
 from bench.interfaces import UserError, unknown
 from bench.records import FILES, Manifest
+from bench.replay import Replay, unpack
 from bench.rows import DamagedRowError, decode, encode, first_fault
-from bench.spec import RunSpec, canonical_json
+from bench.spec import RunSpec, canonical_json, content_key
 from bench.tidy import tidy
 
-MANIFEST = "manifest.json"
+MANIFEST, REPLAYS = "manifest.json", "replays"
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,16 @@ class RunFolder:
                     os.truncate(path, before)
                 raise
 
+    def write_replay(self, data: bytes) -> None:
+        """Keep a replay, unless one of a lower training seed shows that outcome of its task and variant already."""
+        about = unpack(data).about
+        key = content_key({"task": about.task, "variant": about.variant})
+        path = self.path / REPLAYS / f"{key}-{'success' if about.success else 'failure'}.safetensors"
+        with suppress(UserError):  # a damaged one is replaced
+            if path.exists() and read_replay(path).about.training_seed < about.training_seed:
+                return
+        write_atomically(path, data)
+
     def keep(self, name: str, wanted: Callable[[Mapping[str, Any]], bool]) -> None:
         """Drop the rows that are not wanted (leftovers of a broken unit)."""
         path = self.path / f"{name}.jsonl"
@@ -231,6 +242,19 @@ def iterate_rows(path: Path) -> Iterator[dict[str, Any]]:
         raise UserError(
             f"{path}:{number}: damaged record, {error}; restore the line, or delete it to have it made again"
         ) from None
+
+
+def read_replay(path: Path) -> Replay:
+    """One file of ``replays/``. Raises `UserError` where it is damaged."""
+    try:
+        return unpack(path.read_bytes())
+    except ValueError as error:
+        raise UserError(f"{path}: damaged, {error}; delete it") from None
+
+
+def read_replays(path: Path) -> list[Replay]:
+    """All replays of a run's folder, in the order of their names; runs made before there were any have none."""
+    return [read_replay(file) for file in sorted((path / REPLAYS).glob("*.safetensors"))]
 
 
 def load_run(path: str | Path) -> Run:

@@ -17,6 +17,7 @@ from bench.artifacts import Artifact, pack_demos, pack_tensors, unpack_demos, un
 from bench.demos import collect_demos
 from bench.interfaces import Method, Task
 from bench.plan import Kind, Unit
+from bench.replay import Recorder
 from bench.rollout import LOCKSTEP, Episode, rollout
 from bench.runtimes import use_runtime, versions_of
 from bench.seeding import Purpose, episode_seed, sequence
@@ -35,6 +36,7 @@ class Result:
     seconds: float
     artifact: Artifact | None = None  # demos and train
     episodes: list[dict[str, Any]] = field(default_factory=list)  # evaluate and realtime: rows of the records
+    replays: list[bytes] = field(default_factory=list)  # evaluate: first success and first failure
 
 
 class Worker:
@@ -51,14 +53,15 @@ class Worker:
         start = time.perf_counter()
         artifact: Artifact | None = None
         rows: list[dict[str, Any]] = []
+        recorder = Recorder() if unit.kind is Kind.EVALUATE else None
         match unit.kind:
             case Kind.DEMOS:
                 artifact = self._demos(unit, report)
             case Kind.TRAIN:
                 artifact = self._train(unit, inputs, snapshot, report)
             case Kind.EVALUATE | Kind.REALTIME:
-                rows = self._evaluate(unit, inputs, report)
-        return Result(time.perf_counter() - start, artifact, rows)
+                rows = self._evaluate(unit, inputs, report, recorder)
+        return Result(time.perf_counter() - start, artifact, rows, recorder.pack(rows) if recorder else [])
 
     def close(self) -> None:
         """Free the simulators."""
@@ -112,7 +115,9 @@ class Worker:
         info = {"kind": unit.kind, "method": asdict(method.spec), "task": asdict(unit.task), "curve": curve}
         return Artifact(pack_tensors(method.state()), info)
 
-    def _evaluate(self, unit: Unit, inputs: Mapping[str, Artifact], report: Report) -> list[dict[str, Any]]:
+    def _evaluate(
+        self, unit: Unit, inputs: Mapping[str, Artifact], report: Report, recorder: Recorder | None
+    ) -> list[dict[str, Any]]:
         if unit.realtime is not None and not unit.realtime.e2e_ms:
             raise RuntimeError(f"the latency of {unit.variant} on {unit.task.suite} could not be measured")
         assert unit.checkpoint is not None
@@ -121,17 +126,19 @@ class Worker:
         method.load_state(unpack_tensors(checkpoint.data, self.device))
         assert unit.variant is not None
         use_runtime(method, unit.variant.runtime, self.device)
-        episodes = self._rollout(unit, method, Purpose.TEST, unit.episodes, lambda f: report(f, None))
+        episodes = self._rollout(unit, method, Purpose.TEST, unit.episodes, lambda f: report(f, None), recorder)
         return [episode_row(unit, e, checkpoint.sha256) for e in episodes]
 
     def _rollout(
-        self, unit: Unit, method: Method, purpose: Purpose, count: int, on_progress: Callable[[float], None]
-    ) -> list[Episode]:
+        self, unit: Unit, method: Method, purpose: Purpose, count: int, on_progress: Callable[[float], None],
+        recorder: Recorder | None = None,
+    ) -> list[Episode]:  # fmt: skip
         seeds = [episode_seed(unit.base_seed, unit.task.id, purpose, i) for i in range(count)]
         simulators = self._simulators(unit.task.id, count)
         return rollout(
             simulators, method, seeds,
-            base_seed=unit.base_seed, training_seed=unit.training_seed, realtime=unit.realtime, on_progress=on_progress,
+            base_seed=unit.base_seed, training_seed=unit.training_seed, realtime=unit.realtime, recorder=recorder,
+            on_progress=on_progress,
         )  # fmt: skip
 
     def _method(self, unit: Unit) -> Method:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -12,9 +13,29 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from bench.report.measures import Group, success
 from bench.report.style import Look, legend, readable, style
+from bench.stats import Estimate
 
 MANY_TASKS = 9
 """With more tasks than this, the first figure shows means over groups and a second one every task."""
+
+
+class Point(NamedTuple):
+    """Mean success after so many gradient steps."""
+
+    step: int
+    success: Estimate
+
+
+def points(rows: pd.DataFrame) -> list[Point]:
+    """The curve of one method, at the steps at which every (task, training seed) was evaluated: so all points compare.
+
+    Args:
+        rows: of ``curves.jsonl``.
+    """
+    cells = rows.rename(columns={"successes": "k", "episodes": "n"})
+    everyone = cells.groupby(["task", "training_seed"]).ngroups
+    complete = [(int(str(step)), own) for step, own in cells.groupby("step", sort=True) if len(own) == everyone]
+    return [Point(step, estimate) for step, own in complete if (estimate := success(own)) is not None]
 
 
 def group_curves(curves: pd.DataFrame, panels: Sequence[Group], look: Mapping[str, Look]) -> Figure:
@@ -58,24 +79,21 @@ def _figure(
 
 
 def _draw(axis: Axes, rows: pd.DataFrame, look: Look, *, seed_lines: bool) -> None:
-    """Mean line with band, at the steps at which every (task, training seed) was evaluated: so all points compare."""
+    """Mean line with band."""
     if rows.empty:
         return
     cells = rows.rename(columns={"successes": "k", "episodes": "n"})
-    everyone = cells.groupby(["task", "training_seed"]).ngroups
-    complete = [(step, own) for step, own in cells.groupby("step", sort=True) if len(own) == everyone]
-    points = [(int(str(step)), estimate) for step, own in complete if (estimate := success(own)) is not None]
-    if not points:
+    found = points(rows)
+    if not found:
         return
-    steps = [step for step, _ in points]
-    axis.fill_between(
-        steps, [100 * e.low for _, e in points], [100 * e.high for _, e in points], color=look.colour, alpha=0.13, lw=0
-    )
+    steps = [point.step for point in found]
+    low, high = [100 * point.success.low for point in found], [100 * point.success.high for point in found]
+    axis.fill_between(steps, low, high, color=look.colour, alpha=0.13, lw=0)
     if seed_lines and cells["training_seed"].nunique() > 1:
         rates = cells.assign(rate=100 * cells["k"] / cells["n"]).pivot_table("rate", "step", "training_seed")
         for seed in rates:
             axis.plot(steps, rates[seed].loc[steps], color=look.colour, lw=0.7, alpha=0.5)
-    axis.plot(steps, [100 * e.value for _, e in points], color=look.colour, lw=1.8, marker="o", ms=3.2)
+    axis.plot(steps, [100 * point.success.value for point in found], color=look.colour, lw=1.8, marker="o", ms=3.2)
 
 
 def _has(parts: Sequence[tuple[str, pd.DataFrame]], method: str) -> bool:

@@ -76,7 +76,11 @@ def write_manifest(folder: RunFolder) -> None:
 
 
 def records(root: Path) -> dict[str, bytes]:
-    return {name: (root / "run" / f"{name}.jsonl").read_bytes() for name in ("episodes", "curves")}
+    files = [
+        *(root / "run" / f"{name}.jsonl" for name in ("episodes", "curves")),
+        *(root / "run" / "replays").iterdir(),
+    ]
+    return {file.stem: file.read_bytes() for file in files}
 
 
 @pytest.fixture

@@ -6,12 +6,14 @@ import json
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import bench
 from bench.interfaces import UserError
+from bench.replay import About, Replay, pack
 from bench.spec import RunSpec
-from bench.store import RunFolder, load_run, read_manifest
+from bench.store import RunFolder, load_run, read_manifest, read_replays
 
 SPEC = RunSpec(("base",), ("fake/walk",), (0,), "smoke", 2)
 PLAN = "0123456789abcdef0123"
@@ -158,3 +160,24 @@ def test_a_folder_without_a_run(tmp_path: Path) -> None:
 def test_records_are_text_with_sorted_fields(folder: RunFolder) -> None:
     line = (folder.path / "timings.jsonl").read_text().splitlines()[0]
     assert list(json.loads(line)) == [*sorted(ROW), "check"]
+
+
+def test_the_replay_of_the_lowest_training_seed_is_kept(folder: RunFolder) -> None:
+    def replay(training_seed: int, *, success: bool = True) -> bytes:
+        about = About(
+            task="fake/walk", variant="base", training_seed=training_seed, episode=0, state_hash="0" * 16,
+            success=success, steps=9, steps_to_success=None,
+        )  # fmt: skip
+        return pack(Replay(about, np.ones((1, 2, 3), np.int16), np.zeros(1, np.int32)))
+
+    for seed in (3, 1, 2):
+        folder.write_replay(replay(seed))
+    folder.write_replay(replay(4, success=False))
+    found = read_replays(folder.path)
+    assert sorted((r.about.training_seed, r.about.success) for r in found) == [(1, True), (4, False)]
+    (file,) = (folder.path / "replays").glob("*-success.*")
+    file.write_bytes(b"torn")
+    with pytest.raises(UserError, match="damaged"):
+        read_replays(folder.path)
+    folder.write_replay(replay(2))
+    assert len(read_replays(folder.path)) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +12,10 @@ import numpy as np
 import pandas as pd
 
 from bench.records import FILES
-from bench.store import Run
+from bench.replay import About, Replay, pack
+from bench.seeding import Purpose, episode_seed
+from bench.spec import RunSpec
+from bench.store import Run, RunFolder
 
 DIFFICULTIES = ("easy", "easy", "medium", "hard", "very_hard")
 
@@ -82,6 +86,41 @@ def with_rows(run: Run, **frames: pd.DataFrame) -> Run:
     return Run(**{**vars(run), **frames})
 
 
+def save_run(run: Run, folder: Path, replays: Sequence[Replay] = ()) -> Path:
+    """Write a run as its driver would, and replays; returns the folder."""
+    spec = {**run.manifest["spec"]}
+    spec |= {name: tuple(spec[name]) for name in ("methods", "tasks", "seeds")}
+    with RunFolder(folder, RunSpec(**spec), "0" * 20) as out:
+        out.write_manifest({k: v for k, v in run.manifest.items() if k not in ("schema", "key", "plan", "spec")})
+        for name in FILES:
+            out.append(name, plain_rows(getattr(run, name)))
+        for replay in replays:
+            out.write_replay(pack(replay))
+    return folder
+
+
+def plain_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as in a records file: a frame turns whole numbers with nulls among them into floats."""
+    rows: list[dict[str, Any]] = json.loads(frame.to_json(orient="records", double_precision=15))
+    for row in rows:
+        if row.get("steps_to_success") is not None:
+            row["steps_to_success"] = int(row["steps_to_success"])
+    return rows
+
+
+def make_replay(run: Run, task: str, variant: str, *, success: bool, frames: int = 5) -> Replay | None:
+    """A replay of the first episode with that outcome: a cloud that falls; None where there is no such episode."""
+    rows = run.episodes[(run.episodes["task"] == task) & (run.episodes["variant"] == variant)]
+    rows = rows[(rows["success_ever"] == success) & rows["error"].isna()]
+    if rows.empty:
+        return None
+    row = plain_rows(rows.iloc[[0]])[0]
+    about = About(success=success, **{k: row[k] for k in About.model_fields if k in row})
+    cloud = np.random.default_rng(_crc(task, variant)).integers(-4000, 4000, (1, 64, 3))
+    fall = np.arange(frames)[:, None, None] * np.array([0, 0, -300])
+    return Replay(about, (cloud + fall).astype(np.int16), np.arange(frames, dtype=np.int32) * 3)
+
+
 def _crc(*parts: object) -> int:
     return zlib.crc32(":".join(map(str, parts)).encode())
 
@@ -103,7 +142,7 @@ def _episodes(
         steps = int(rng.integers(40, 200)) if solved else None
         rows.append({
             **cell, "schema": "episode/1", "difficulty": difficulty, "variant": variant, "episode": episode,
-            "seed": _crc(cell["task"], episode) & 0x7FFFFFFF,
+            "seed": episode_seed(0, cell["task"], Purpose.TEST, episode),
             "state_hash": "" if error else f"{_crc(cell['task'], episode):016x}",
             "action_hash": "" if error else f"{_crc(variant, cell['task'], episode):016x}",
             "success_ever": solved, "success_end": solved, "steps": 0 if error else 200, "steps_to_success": steps,

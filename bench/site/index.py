@@ -1,0 +1,156 @@
+"""The first page: answer, leaderboard, charts, tasks, methods, and how it was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bench.report import curves as report_curves
+from bench.report.latency import PAGE
+from bench.report.measures import ALL, Group, groups
+from bench.report.realtime import WORDS
+from bench.report.tradeoff import points
+from bench.site import charts
+from bench.site.cards import cards
+from bench.site.context import Context, plain_table, scrolling, section, task_file
+from bench.site.html import Html, document, el, join
+from bench.site.leaderboard import filters, lead, leaderboard
+from bench.site.measured import measured
+
+_CLOCKS = {"t_e2e": "whole call", "t_policy": "policy alone"}
+_PAIRED = (
+    "Each method against the first on the same episodes. Only those that one of the two solved alone count; p is exact "
+    "McNemar, two-sided, not corrected for the number of rows."
+)
+
+
+def index(context: Context) -> str:
+    """The page as text."""
+    spec = context.run.manifest["spec"]
+    sizes = ((len(spec["methods"]), "method"), (len(spec["tasks"]), "task"), (len(spec["seeds"]), "training seed"))
+    parts = [f"{n} {word}{'s' * (n != 1)}" for n, word in sizes]
+    about = ", ".join([*parts, f"{spec['episodes']} episodes each, profile {spec['profile']}"])
+    tables = context.tables
+    several = ["task"] if len({row["task"] for row in tables["latency"].rows}) > 1 else []
+    sections = [
+        section("leaderboard-section", "Leaderboard", filters(context), leaderboard(context)),
+        _tradeoffs(context), _curves(context),
+        section("paired", "Is the difference real?", plain_table(tables["paired"], "Paired differences"),
+                el("p", _PAIRED, class_="note")) if tables["paired"].rows else None,
+        section("realtime", tables["realtime"].title, plain_table(tables["realtime"], tables["realtime"].title),
+                el("p", WORDS.replace("*", "").replace("`", ""), class_="note")) if tables["realtime"].rows else None,
+        section("tasks", "Tasks", _matrix(context)),
+        section("methods", "Methods", cards(context)),
+        section("latency", "Latency", plain_table(tables["latency"].select(*several, *PAGE), "Every timing"))
+        if tables["latency"].rows else None,
+        section("missing", "What is missing", _missing(context)),
+        section("errors", "Errors", plain_table(tables["errors"], "Episodes that ended in an error"))
+        if tables["errors"].rows else None,
+        section("measured", "How it was measured", measured(context)),
+    ]  # fmt: skip
+    body = join(
+        el("a", "Skip to the leaderboard", href="#leaderboard-section", class_="skip"),
+        el("header", el("p", "Visuomotor Bench", class_="eyebrow"), el("h1", context.name),
+           el("p", about, class_="about"), lead(context), _contents()),
+        el("main", sections),
+        el("footer", el("p", "Made from the records of the run and from nothing else. ",
+                        "With few episodes claims belong to suites, not to single tasks.")),
+    )  # fmt: skip
+    scripts = ("assets/leaderboard.js", "assets/charts.js")
+    return document(f"{context.name} · Visuomotor Bench", body, scripts=scripts)
+
+
+def _contents() -> Html:
+    links = {
+        "leaderboard-section": "Leaderboard", "tradeoff": "Speed", "tasks": "Tasks", "methods": "Methods",
+        "measured": "How it was measured",
+    }  # fmt: skip
+    return el("nav", [el("a", text, href=f"#{anchor}") for anchor, text in links.items()], aria_label="On this page")
+
+
+def _tradeoffs(context: Context) -> Html:
+    figures = []
+    for group in (g for g in groups(context.measures) if g.difficulty == ALL):
+        for clock, words in _CLOCKS.items():
+            if found := points(context.measures, group, clock):
+                title = f"{group.label}: {words}"
+                chart = charts.tradeoff(found, context.look, context.index, f"Success against latency, {title}")
+                caption = el("figcaption", title)
+                names = [p.variant for p in found]
+                legend = charts.legend(names, context.look, context.index, key="variant")
+                figures.append(el("figure", caption, chart, legend, data_suite=group.suite))
+    words = (
+        "Up and to the left is better. Vertical lines are 95 % intervals, horizontal ones reach to the 90th percentile "
+        "of calls. Larger markers lie on the dashed Pareto front: nothing else is at least as fast and more successful."
+    )
+    content = [el("div", figures, class_="pair"), el("p", words, class_="note")] if figures else [el("p", "Not timed.")]
+    return section("tradeoff", "Success against latency", *content)
+
+
+def _curves(context: Context) -> Html | None:
+    rows = context.run.curves
+    if rows.empty:
+        return None
+    tasks = sorted(set(rows["task"]))
+    panels = groups(context.measures)
+    if len(tasks) <= report_curves.MANY_TASKS:
+        panels = [Group(task.partition("/")[0], ALL, [task]) for task in tasks]
+    figures = []
+    for panel in panels:
+        own = rows[rows["task"].isin(panel.tasks)]
+        title = panel.tasks[0] if len(tasks) <= report_curves.MANY_TASKS else panel.label
+        if (figure := curve_figure(context, own, title)) is not None:
+            figures.append(figure)
+    names = [name for name in context.look if name in set(rows["method"])]
+    words = "Success on selection episodes during training; the band is the 95 % interval."
+    return section(
+        "curves", "Learning curves", charts.legend(names, context.look, context.index, key="method"),
+        el("div", figures, class_="panels"), el("p", words, class_="note"),
+    )  # fmt: skip
+
+
+def curve_figure(context: Context, rows: object, title: str) -> Html | None:
+    """The learning curves of some tasks in one panel, or None where no step is complete."""
+    import pandas as pd
+
+    assert isinstance(rows, pd.DataFrame)
+    methods = [name for name in context.look if name in set(rows["method"])]
+    lines = [(name, found) for name in methods if (found := report_curves.points(rows[rows["method"] == name]))]
+    if not lines:
+        return None
+    chart = charts.curves(lines, context.look, context.index, f"Learning curves, {title}")
+    return el("figure", el("figcaption", title), chart)
+
+
+def _matrix(context: Context) -> Html:
+    cells = context.measures.cells
+    shown = [v for v in context.measures.variants if v in set(cells["variant"])]
+    counts = cells.groupby(["task", "variant"])[["k", "n"]].sum()
+    known = {key: (int(k), int(n)) for key, k, n in counts.itertuples()}
+    head = [el("th", "task", scope="col"), *(el("th", context.label(v), scope="col", data_variant=v) for v in shown)]
+    body = [
+        el("tr", el("th", el("a", task, href=task_file(task)),
+                    el("span", context.difficulty.get(task), class_="note"), scope="row"),
+           list(_counts(known, task, shown)))
+        for task in context.tasks
+    ]  # fmt: skip
+    caption = el("caption", "Episodes that succeeded, of those run")
+    table = el("table", caption, el("thead", el("tr", head)), el("tbody", body), class_="matrix")
+    search = el("label", "Find a task ", el("input", type="search", id="find-task"), id="find", hidden=True)
+    return join(search, scrolling(table, "Successes of every method on every task"))
+
+
+def _counts(known: dict[tuple[str, str], tuple[int, int]], task: str, variants: list[str]) -> Iterable[Html]:
+    for variant in variants:
+        if (task, variant) not in known:
+            yield el("td", "not run", data_variant=variant, class_="none")
+            continue
+        k, n = known[task, variant]
+        yield el("td", f"{k}/{n}", data_variant=variant, style=f"--p:{100 * k / n:.0f}%")
+
+
+def _missing(context: Context) -> Html:
+    missing = context.measures.missing
+    if not missing:
+        return el("p", "Nothing: every cell that was asked for is there.")
+    items = [el("li", f"{task}, {variant}, training seed {seed}: {what}") for task, variant, seed, what in missing]
+    return el("ul", items[:50], el("li", f"and {len(items) - 50} more") if len(items) > 50 else None)
