@@ -32,12 +32,12 @@ def again(run: Path, sample: int = 100, cache: Path | None = None) -> tuple[int,
 
 
 def test_a_run_again_is_equal_and_left_alone(run: Path) -> None:
-    before = {path: path.read_bytes() for path in run.iterdir()}
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     code, said = again(run)
     assert code == 0
     assert "8 of 8 cells again" in said
     assert "all 16 equal" in said  # 8 cells, 8 trainings
-    assert {path: path.read_bytes() for path in run.iterdir()} == before
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
 def test_a_sample_needs_no_more_than_its_own_trainings(run: Path) -> None:
