@@ -69,8 +69,8 @@ def _check(one: Run, two: Run) -> None:
         for row in hashed.to_dict("records"):
             if starts.setdefault((row["task"], row["episode"]), row["state_hash"]) != row["state_hash"]:
                 raise UserError(
-                    f"{one.path} and {two.path} cannot be shown together: episode {row['episode']} of {row['task']} starts "
-                    "from another state (other simulator or scenes)"
+                    f"{one.path} and {two.path} cannot be shown together: episode {row['episode']} of {row['task']} "
+                    "starts from another state (other simulator or scenes)"
                 )
 
 
