@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import bench
-from bench.store import load_run
+from bench.store import load_run, read_replays
 
 COMMAND = ("run", "--methods", "dp3,sdm", "--tasks", "metaworld/drawer-open", "--profile", "smoke")
 REAL_TIME = ("--control-hz", "20")
@@ -63,6 +63,8 @@ def test_a_run_ends_with_its_report(undisturbed: Path) -> None:
         tested = run.episodes.query("variant == @latency['variant']")
         assert set(tested["checkpoint"]) == {latency["checkpoint"]}
     assert list((undisturbed / "reports" / "run").glob("*.svg"))
+    assert (undisturbed / "reports" / "run" / "site" / "index.html").exists()
+    assert {replay.about.variant for replay in read_replays(undisturbed / "run")} == {"dp3", "sdm"}
     assert len(bench.load(undisturbed / "run")) == 4
     late = bench.load(undisturbed / "run", "realtime")
     assert len(late) == 4

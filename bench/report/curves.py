@@ -38,6 +38,14 @@ def points(rows: pd.DataFrame) -> list[Point]:
     return [Point(step, estimate) for step, own in complete if (estimate := success(own)) is not None]
 
 
+def seed_rates(rows: pd.DataFrame, found: Sequence[Point]) -> list[list[float]]:
+    """Success of each training seed at the steps of ``found``, mean over tasks; empty with fewer than two seeds."""
+    if rows["training_seed"].nunique() < 2:
+        return []
+    rates = rows.assign(rate=rows["successes"] / rows["episodes"]).pivot_table("rate", "step", "training_seed")
+    return [rates[seed].loc[[point.step for point in found]].tolist() for seed in rates]
+
+
 def group_curves(curves: pd.DataFrame, panels: Sequence[Group], look: Mapping[str, Look]) -> Figure:
     """A panel per group: mean success over its tasks with a 95 % band, training seeds as thin lines."""
     parts = [(group.label, curves[curves["task"].isin(group.tasks)]) for group in panels]
@@ -82,17 +90,15 @@ def _draw(axis: Axes, rows: pd.DataFrame, look: Look, *, seed_lines: bool) -> No
     """Mean line with band."""
     if rows.empty:
         return
-    cells = rows.rename(columns={"successes": "k", "episodes": "n"})
     found = points(rows)
     if not found:
         return
     steps = [point.step for point in found]
     low, high = [100 * point.success.low for point in found], [100 * point.success.high for point in found]
     axis.fill_between(steps, low, high, color=look.colour, alpha=0.13, lw=0)
-    if seed_lines and cells["training_seed"].nunique() > 1:
-        rates = cells.assign(rate=100 * cells["k"] / cells["n"]).pivot_table("rate", "step", "training_seed")
-        for seed in rates:
-            axis.plot(steps, rates[seed].loc[steps], color=look.colour, lw=0.7, alpha=0.5)
+    if seed_lines:
+        for rates in seed_rates(rows, found):
+            axis.plot(steps, [100 * rate for rate in rates], color=look.colour, lw=0.7, alpha=0.5)
     axis.plot(steps, [100 * point.success.value for point in found], color=look.colour, lw=1.8, marker="o", ms=3.2)
 
 

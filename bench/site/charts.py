@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from bench.report.curves import Point as CurvePoint
 from bench.report.style import Look
@@ -20,6 +21,14 @@ _SHAPES = {  # in units of the radius
     "*": "M0-1.2L.32-.4L1.15-.37L.5 .14L.7 .95L0 .48L-.7 .95L-.5 .14L-1.15-.37L-.32-.4Z",
     "o": "M1 0A1 1 0 1 1-1 0A1 1 0 1 1 1 0Z",
 }  # fmt: skip
+
+
+class Curve(NamedTuple):
+    """Learning curve of a method."""
+
+    method: str
+    points: Sequence[CurvePoint]
+    seeds: Sequence[Sequence[float]]  # success at these points by training seed; none with one seed
 
 
 @dataclass(frozen=True)
@@ -88,6 +97,7 @@ def tradeoff(found: Sequence[Point], look: Mapping[str, Look], index: Mapping[st
         drawn.append(
             _tipped(
                 lines,
+                el("circle", cx=x, cy=y, r=16, class_="hit"),
                 el("path", d=whiskers, class_="whisker"),
                 marker(look[point.variant], x, y, 8 if point in front else 6),
                 data_variant=point.variant, style=colour(look[point.variant], index),
@@ -100,22 +110,23 @@ def tradeoff(found: Sequence[Point], look: Mapping[str, Look], index: Mapping[st
     )  # fmt: skip
 
 
-def curves(
-    lines: Sequence[tuple[str, Sequence[CurvePoint]]], look: Mapping[str, Look], index: Mapping[str, int], name: str
-) -> Html:
-    """Success during training of some methods, with their bands."""
-    last = max(p.step for _, points in lines for p in points)
+def curves(lines: Sequence[Curve], look: Mapping[str, Look], index: Mapping[str, int], name: str) -> Html:
+    """Success during training of some methods, with their bands and, thin, their training seeds."""
+    last = max(p.step for line in lines for p in line.points)
     frame = _Frame(330, 210, (0, last * 1.02), (0, 102))
     drawn = []
-    for method, points in lines:
+    for method, points, seeds in lines:
         upper = [frame.at(p.step, 100 * p.success.high) for p in points]
         lower = [frame.at(p.step, 100 * p.success.low) for p in reversed(points)]
         mean = [frame.at(p.step, 100 * p.success.value) for p in points]
+        thin = [[frame.at(p.step, 100 * rate) for p, rate in zip(points, rates, strict=True)] for rates in seeds]
         tips = [method, *(f"{p.step:,} steps: {interval(p.success)} %" for p in points)]
         drawn.append(
             _tipped(
                 tips,
                 el("path", d=_line([*upper, *lower]) + "Z", class_="band"),
+                el("path", d=_line(mean), class_="hit"),
+                [el("path", d=_line(places), class_="thin") for places in thin],
                 el("path", d=_line(mean), class_="curve"),
                 [el("circle", cx=x, cy=y, r=3, class_="mark") for x, y in mean],
                 data_method=method, style=colour(look[method], index),

@@ -10,7 +10,7 @@ from bench.report.measures import Measures
 from bench.report.style import Look, looks
 from bench.report.table import Table
 from bench.site.charts import swatch
-from bench.site.html import Html, el, join, slug
+from bench.site.html import Html, el, slug
 from bench.store import Run
 
 
@@ -92,4 +92,5 @@ def section(anchor: str, title: str, *content: object) -> Html:
 
 def facts(pairs: Mapping[str, object]) -> Html:
     """Terms and their values; empty ones are left out."""
-    return el("dl", [join(el("dt", term), el("dd", value)) for term, value in pairs.items() if value not in (None, "")])
+    shown = ((term, value) for term, value in pairs.items() if value not in (None, ""))
+    return el("dl", [el("div", el("dt", term), el("dd", value)) for term, value in shown])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import pandas as pd
+
 from bench.report import curves as report_curves
 from bench.report.latency import PAGE
 from bench.report.measures import ALL, Group, groups
@@ -101,20 +103,22 @@ def _curves(context: Context) -> Html | None:
         if (figure := curve_figure(context, own, title)) is not None:
             figures.append(figure)
     names = [name for name in context.look if name in set(rows["method"])]
-    words = "Success on selection episodes during training; the band is the 95 % interval."
+    words = (
+        "Success on selection episodes during training; the band is the 95 % interval, thin lines are training seeds."
+    )
     return section(
         "curves", "Learning curves", charts.legend(names, context.look, context.index, key="method"),
         el("div", figures, class_="panels"), el("p", words, class_="note"),
     )  # fmt: skip
 
 
-def curve_figure(context: Context, rows: object, title: str) -> Html | None:
+def curve_figure(context: Context, rows: pd.DataFrame, title: str) -> Html | None:
     """The learning curves of some tasks in one panel, or None where no step is complete."""
-    import pandas as pd
-
-    assert isinstance(rows, pd.DataFrame)
-    methods = [name for name in context.look if name in set(rows["method"])]
-    lines = [(name, found) for name in methods if (found := report_curves.points(rows[rows["method"] == name]))]
+    lines = []
+    for method in (name for name in context.look if name in set(rows["method"])):
+        own = rows[rows["method"] == method]
+        if found := report_curves.points(own):
+            lines.append(charts.Curve(method, found, report_curves.seed_rates(own, found)))
     if not lines:
         return None
     chart = charts.curves(lines, context.look, context.index, f"Learning curves, {title}")

@@ -77,6 +77,8 @@ def lead(context: Context) -> Html | None:
     scored = [row for row in rows if isinstance(row.get("success"), Estimate)]
     if not scored:
         return None
+    covered = max(_number(row["tasks"]) for row in scored)
+    scored = [row for row in scored if row["tasks"] == covered]  # a mean over fewer tasks compares with none
     best = max(scored, key=_success)
     top = [row for row in scored if _success(row) == _success(best)]
     names = " and ".join(str(row["method"]) for row in top)

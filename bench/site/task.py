@@ -132,8 +132,8 @@ def _replays(replays: Sequence[Replay]) -> Iterable[Html]:
         yield el("p", "This run has no recorded clouds for the task.")
         return
     figures = []
-    for success_, words in ((True, "Success"), (False, "Failure")):
-        found = [(i, r.about) for i, r in enumerate(replays) if r.about.success is success_]
+    for outcome, words in ((True, "Success"), (False, "Failure")):
+        found = [(i, r.about) for i, r in enumerate(replays) if r.about.success is outcome]
         if not found:
             figures.append(el("figure", el("figcaption", words), el("p", "None was recorded.")))
             continue
@@ -153,11 +153,7 @@ def _replays(replays: Sequence[Replay]) -> Iterable[Html]:
         ))  # fmt: skip
     yield el("noscript", el("p", "Replays need scripts."))
     yield el("div", figures, class_="pair")
-    yield el(
-        "p",
-        "What the policy saw. Drag, or use the arrow keys, to turn it.",
-        class_="note",
-    )
+    yield el("p", "What the policy saw. Drag, or use the arrow keys, to turn it.", class_="note")
 
 
 def _neighbours(context: Context, task: str) -> Html:

@@ -116,7 +116,7 @@ def test_tooltips_by_pointer_and_by_keyboard(page, site: Path) -> None:
     go(page, site)
     tip, point = page.locator(".tip"), page.locator("#tradeoff figure:visible .point").first
     assert tip.is_hidden()
-    point.hover()
+    point.locator(".hit").hover()
     assert "median" in tip.inner_text()
     page.keyboard.press("Escape")
     assert tip.is_hidden()
