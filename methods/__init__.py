@@ -15,11 +15,15 @@ import torch
 from bench.interfaces import Method, TaskSpec, UserError, unknown
 
 METHODS = {
+    "bc": "methods.bc:Bc",
     "dp3": "methods.dp3:Dp3",
+    "flowpolicy": "methods.flowpolicy:FlowPolicy",
+    "flowpolicy-released": "methods.flowpolicy:released",
     "manicm": "methods.manicm:ManiCm",
     "manicm-released": "methods.manicm:released",
     "sdm": "methods.sdm:Sdm",
     "sdm-released": "methods.sdm:released",
+    "simple_dp3": "methods.simple_dp3:simple_dp3",
 }
 ENTRY_POINTS = "bench.methods"
 
