@@ -25,6 +25,8 @@ METHODS = {
     "sdm-released": "methods.sdm:released",
     "simple_dp3": "methods.simple_dp3:simple_dp3",
 }
+BASELINES = ("dp3@nfe=1", "dp3@nfe=2", "dp3@nfe=4", "dp3@nfe=10", "manicm@nfe=1", "manicm@nfe=4")
+"""Variants that a claim of speed has to be held against: the teacher and a student, with fewer and more steps."""
 ENTRY_POINTS = "bench.methods"
 
 
@@ -35,6 +37,11 @@ def _plugins() -> dict[str, EntryPoint]:
 def names() -> list[str]:
     """All registered methods, those of other distributions included (these are not imported)."""
     return sorted({*METHODS, *_plugins()})
+
+
+def baselines() -> list[str]:
+    """Variants that stand beside the methods of a run that asks for baselines."""
+    return list(BASELINES)
 
 
 def make(
