@@ -25,7 +25,7 @@ def _simple(profile: str, down_dims: tuple[int, ...], n_blocks: int) -> Dp3Confi
 
 CONFIGS = {
     "smoke": _simple("smoke", (16, 16, 32), 1),
-    # half the channels: with a quarter, GroupNorm of 8 groups would have single values to normalise
+    # half the channels: with a quarter, the groups of GroupNorm would have one value each at the innermost level
     "lite": _simple("lite", (16, 16, 32), 2),
     "paper": _simple("paper", (128, 256, 384), 1),
 }
