@@ -10,7 +10,7 @@ from torch import Tensor
 
 from methods.flowpolicy import CONFIGS, TIME_SCALE, FlowConfig, FlowPolicy, between
 
-SMOKE = CONFIGS["smoke"]
+SMOKE = replace(CONFIGS["smoke"], delta=CONFIGS["paper"].delta)  # with the published delta
 
 
 def seeded(seed: int = 0) -> torch.Generator:

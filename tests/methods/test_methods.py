@@ -14,6 +14,7 @@ from methods.bc import CONFIGS as BC
 from methods.bc import Bc
 from methods.dp3 import CONFIGS, Dp3
 from methods.flowpolicy import CONFIGS as FLOW
+from methods.flowpolicy import FlowPolicy
 from methods.nets.optim import blend, ema_decay
 from methods.policy import RAW, SIZES, Networks
 from methods.simple_dp3 import CONFIGS as SIMPLE
@@ -189,6 +190,17 @@ def test_one_batch_is_overfitted(policy, configs, task, demos):
     losses = [float(method.fit_step(batch, generator)["loss"]) for _ in range(300)]
     assert sum(losses[-20:]) / 20 < 0.02 * losses[0]
     assert chunk_error(method, demos, batch) < 0.02
+
+
+def test_flowpolicy_learns_one_batch(task, demos):
+    recipe = replace(FLOW["smoke"].recipe, **OVERFIT, noise_draws=4)
+    method = FlowPolicy(task, "smoke", config=replace(FLOW["smoke"], recipe=recipe))
+    method.begin_training(demos, None, seeded())
+    generator, batch = seeded(1), make_batch(demos, size=8)
+    before = chunk_error(method, demos, batch)
+    for _ in range(300):
+        method.fit_step(batch, generator)
+    assert chunk_error(method, demos, batch) < 0.3 * before
 
 
 def chunk_error(method: Method, demos, batch) -> float:
