@@ -90,6 +90,9 @@ def run(
         float | None,
         typer.Option(min=0.1, help="Seconds that one training or evaluation may take before it counts as an error."),
     ] = None,
+    with_baselines: Annotated[
+        bool, typer.Option("--with-baselines", help="Also measure the teacher and a student with fewer and more steps.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
 ) -> None:
     """Measure: demos, training, evaluation, latency, report.
@@ -105,13 +108,16 @@ def run(
 
       bench run --methods dp3,sdm --control-hz 20
 
+      bench run --methods sdm,bc --with-baselines
+
       bench run --methods dp3,sdm --tasks 'metaworld/door-*' --profile smoke --dry-run
     """
     from bench import app as application
 
     if ray_address and workers == 0:
         raise UserError("--workers 0 works in this process, --ray-address on a cluster: give one of them")
-    spec = make_spec(_items(methods), _items(tasks), _numbers(seeds), profile, episodes, control_hz=control_hz)
+    variants = _items(methods) + (registry.methods().baselines() if with_baselines else [])
+    spec = make_spec(variants, _items(tasks), _numbers(seeds), profile, episodes, control_hz=control_hz)
     console, torch_device = _console(), _device(device)
     if "all" in _items(tasks):
         for suite, reason in _missing_suites().items():

@@ -26,6 +26,9 @@ class MethodRegistry(Protocol):
     def names(self) -> list[str]:
         """All method names, built in and installed."""
 
+    def baselines(self) -> list[str]:
+        """Variants that a run with baselines measures beside those it is asked for."""
+
     def make(
         self,
         name: str,

@@ -15,12 +15,18 @@ import torch
 from bench.interfaces import Method, TaskSpec, UserError, unknown
 
 METHODS = {
+    "bc": "methods.bc:Bc",
     "dp3": "methods.dp3:Dp3",
+    "flowpolicy": "methods.flowpolicy:FlowPolicy",
+    "flowpolicy-released": "methods.flowpolicy:released",
     "manicm": "methods.manicm:ManiCm",
     "manicm-released": "methods.manicm:released",
     "sdm": "methods.sdm:Sdm",
     "sdm-released": "methods.sdm:released",
+    "simple_dp3": "methods.simple_dp3:simple_dp3",
 }
+BASELINES = ("dp3@nfe=1", "dp3@nfe=2", "dp3@nfe=4", "dp3@nfe=10", "manicm@nfe=1", "manicm@nfe=4")
+"""Variants that a claim of speed has to be held against: the teacher and a student, with fewer and more steps."""
 ENTRY_POINTS = "bench.methods"
 
 
@@ -31,6 +37,11 @@ def _plugins() -> dict[str, EntryPoint]:
 def names() -> list[str]:
     """All registered methods, those of other distributions included (these are not imported)."""
     return sorted({*METHODS, *_plugins()})
+
+
+def baselines() -> list[str]:
+    """Variants that stand beside the methods of a run that asks for baselines."""
+    return list(BASELINES)
 
 
 def make(

@@ -182,6 +182,9 @@ class FakeRegistry:
     def names(self) -> list[str]:
         return sorted(self.METHODS)
 
+    def baselines(self) -> list[str]:
+        return ["base@nfe=1", "base@nfe=2"]
+
     def specs(self) -> dict[str, TaskSpec]:
         return {name: fake_spec(name) for name in self.TASKS}
 

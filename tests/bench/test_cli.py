@@ -136,6 +136,12 @@ class TestWithFakes:
         call(monkeypatch, *self.RUN, "base", "--control-hz", "20", "--dry-run")
         assert "results/fake-walk-smoke-20hz-" in capsys.readouterr().out
 
+    def test_baselines_stand_beside_the_methods(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    ) -> None:
+        call(monkeypatch, *self.RUN, "student,base", "--with-baselines", "--dry-run")
+        assert "3 cells: 3 methods x 1 task x 1 seed (student, base, base@nfe=2)" in capsys.readouterr().out
+
     def test_a_folder_that_cannot_be_written_is_refused_first(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
     ) -> None:

@@ -9,8 +9,16 @@ import torch
 
 import methods
 from bench.interfaces import Method, Observations, TaskSpec, UserError
+from bench.spec import Variant
+from methods.bc import CONFIGS as BC
+from methods.bc import Bc
 from methods.dp3 import CONFIGS, Dp3
+from methods.flowpolicy import CONFIGS as FLOW
+from methods.flowpolicy import FlowPolicy
+from methods.nets.optim import blend, ema_decay
 from methods.policy import RAW, SIZES, Networks
+from methods.simple_dp3 import CONFIGS as SIMPLE
+from methods.simple_dp3 import simple_dp3
 from tests.methods.conftest import make_batch
 
 VARIANTS = [
@@ -24,6 +32,13 @@ VARIANTS = [
     ("sdm", {}, 1),
     ("sdm-released", {}, 10),
     ("sdm-released", {"nfe": "1"}, 1),
+    ("bc", {}, 1),
+    ("bc", {"nfe": "1"}, 1),
+    ("flowpolicy", {}, 1),
+    ("flowpolicy", {"nfe": "2"}, 2),
+    ("flowpolicy-released", {}, 1),
+    ("simple_dp3", {}, 10),
+    ("simple_dp3", {"nfe": "1"}, 1),
 ]
 
 
@@ -48,7 +63,7 @@ def teacher(task, demos) -> dict[str, torch.Tensor]:
 
 def started(name: str, task, demos, teacher) -> Method:
     method = methods.make(name, task, "smoke")
-    method.begin_training(demos, None if name == "dp3" else teacher, seeded())
+    method.begin_training(demos, teacher if method.spec.teacher else None, seeded())
     return method
 
 
@@ -68,7 +83,7 @@ def test_declared_nfe_is_observed(name, options, nfe, task):
 def test_actions_repeat_with_the_seed_and_follow_it(name, task):
     first, again, other = (methods.make(name, task, "smoke").act(observations(), seeded(s)) for s in (0, 0, 1))
     assert torch.equal(first, again)
-    assert not torch.equal(first, other)
+    assert torch.equal(first, other) == (name == "bc")  # which draws nothing
 
 
 def test_one_step_timesteps_differ(task):
@@ -152,10 +167,11 @@ def test_timesteps_are_uniform_and_spread_within_a_window(task):
     assert (of_one_window == 25).all()
 
 
-def test_noise_on_the_state_reaches_training_but_not_acting(task, demos):
+@pytest.mark.parametrize("policy", [Dp3, Bc])
+def test_noise_on_the_state_reaches_training_but_not_acting(policy, task, demos):
     losses, actions = [], []
     for noise in (0.0, 1.0):
-        method = Dp3(task, "smoke", config=replace(CONFIGS["smoke"], state_noise=noise, noise_draws=1))
+        method = policy(task, "smoke", config=replace(CONFIGS["smoke"], state_noise=noise, noise_draws=1))
         method.begin_training(demos, None, seeded())
         actions.append(method.act(observations(), seeded()))
         losses.append([float(method.fit_step(make_batch(demos), seeded(s))["loss"]) for s in (1, 1)])
@@ -163,12 +179,35 @@ def test_noise_on_the_state_reaches_training_but_not_acting(task, demos):
     assert losses[0] != losses[1]
 
 
-def test_dp3_overfits_one_batch(task, demos):
-    method = Dp3(task, "smoke", config=replace(CONFIGS["smoke"], train_steps=300, lr=3e-3, state_noise=0.0))
+OVERFIT = {"train_steps": 300, "lr": 3e-3, "state_noise": 0.0}
+
+
+@pytest.mark.parametrize(("policy", "configs"), [(Dp3, CONFIGS), (simple_dp3, SIMPLE), (Bc, BC)])
+def test_one_batch_is_overfitted(policy, configs, task, demos):
+    method = policy(task, "smoke", config=replace(configs["smoke"], **OVERFIT))
     method.begin_training(demos, None, seeded())
     generator, batch = seeded(1), make_batch(demos, size=8)
     losses = [float(method.fit_step(batch, generator)["loss"]) for _ in range(300)]
     assert sum(losses[-20:]) / 20 < 0.02 * losses[0]
+    assert chunk_error(method, demos, batch) < 0.02
+
+
+def test_flowpolicy_learns_one_batch(task, demos):
+    recipe = replace(FLOW["smoke"].recipe, **OVERFIT, noise_draws=4)
+    method = FlowPolicy(task, "smoke", config=replace(FLOW["smoke"], recipe=recipe))
+    method.begin_training(demos, None, seeded())
+    generator, batch = seeded(1), make_batch(demos, size=8)
+    before = chunk_error(method, demos, batch)
+    for _ in range(300):
+        method.fit_step(batch, generator)
+    assert chunk_error(method, demos, batch) < 0.3 * before
+
+
+def chunk_error(method: Method, demos, batch) -> float:
+    """Mean squared error of the executed actions, in windows that were trained on."""
+    clouds, states = (torch.from_numpy(array)[batch.frames] for array in (demos.point_cloud, demos.agent_pos))
+    actions = method.act(Observations(clouds, states), seeded(9))
+    return float((actions - batch.action[:, 1:]).square().mean())
 
 
 @pytest.mark.parametrize(
@@ -183,6 +222,14 @@ def test_dp3_overfits_one_batch(task, demos):
         ("dp3", "smoke", {"nfe": "1", "t": "100"}, "0 to 99"),
         ("manicm", "smoke", {"nfe": "2"}, "1, 4"),
         ("sdm", "smoke", {"nfe": "10"}, "choose from 1"),
+        ("bc", "smoke", {"nfe": "2"}, "nfe=2 of bc: choose from 1"),
+        ("bc", "lita", {}, "did you mean lite"),
+        ("flowpolicy", "smoke", {"nfe": "0"}, "of flowpolicy: choose from 1 to 100"),
+        ("flowpolicy-released", "smoke", {"steps": "2"}, "option of flowpolicy-released 'steps'"),
+        ("flowpolicy", "papre", {}, "did you mean paper"),
+        ("simple_dp3", "smoke", {"nfe": "101"}, "of simple_dp3: choose from 1 to 100"),
+        ("simple_dp3", "smoke", {"t": "90"}, "option of simple_dp3 't'"),
+        ("simpledp3", "smoke", {}, "did you mean simple_dp3"),
     ],
 )
 def test_bad_names_and_options(name, profile, options, message, task):
@@ -194,6 +241,12 @@ def test_bad_names_and_options(name, profile, options, message, task):
 def test_students_need_a_teacher(name, task, demos):
     with pytest.raises(UserError, match="needs a checkpoint of dp3"):
         methods.make(name, task, "smoke").begin_training(demos, None, seeded())
+
+
+def test_baselines_are_variants_that_there_are(task):
+    for text in methods.baselines():
+        variant = Variant.parse(text)
+        assert methods.make(variant.method, task, "smoke", dict(variant.options)).spec.nfe in (1, 2, 4, 10)
 
 
 def test_broken_plugin_is_named_and_the_others_work(task, monkeypatch):
@@ -222,6 +275,39 @@ def test_published_parameter_counts(state, action, count):
     with torch.device("meta"):
         networks = Networks(paper_task(state, action), SIZES["paper"])
     assert sum(p.numel() for p in networks.parameters()) == count
+
+
+def test_published_parameter_count_of_simple_dp3():
+    with torch.device("meta"):
+        networks = Networks(paper_task(9, 4), SIMPLE["paper"].sizes)
+    assert sum(p.numel() for p in networks.parameters()) == 7_439_108
+
+
+@pytest.mark.parametrize("profile", ["smoke", "lite", "paper"])
+def test_methods_trained_from_scratch_share_the_recipe_of_dp3(profile):
+    """A difference in success is one of loss and sampler, or, for simple_dp3, of the U-Net."""
+    assert FLOW[profile].recipe == CONFIGS[profile]
+    assert BC[profile] == replace(CONFIGS[profile], noise_draws=1)
+    sizes = replace(SIMPLE[profile].sizes, down_dims=CONFIGS[profile].sizes.down_dims, n_blocks=SIZES[profile].n_blocks)
+    assert replace(SIMPLE[profile], sizes=sizes) == CONFIGS[profile]
+
+
+def test_joint_training_is_that_of_dp3(task, demos):
+    """The same seed gives the same start, the same features and the same averaged weights."""
+    dp3, bc = Dp3(task, "smoke"), Bc(task, "smoke")
+    for method in (dp3, bc):
+        method.begin_training(demos, None, seeded())
+    assert all(torch.equal(dp3.state()[name], tensor) for name, tensor in bc.state().items())
+    batch = make_batch(demos)
+    features = dp3._encode(batch.frames.flatten(), seeded(1)).view(len(batch.frames), -1)
+    assert torch.equal(bc._joint.condition(batch.frames, seeded(1)), features)
+    for call in range(5):  # a loss without noise, so that both take the same steps
+        frames, noise = make_batch(demos, step=call).frames, seeded(call)
+        dp3._optimizer.step(dp3._encode(frames.flatten(), noise).square().mean())
+        dp3._thaw()
+        blend(dp3.ema, dp3._net, 1 - ema_decay(call, dp3.config.ema_cap))
+        bc._joint.step(bc._joint.condition(frames, seeded(call)).square().mean())
+    assert all(torch.equal(dp3.state()[name], tensor) for name, tensor in bc.state().items())
 
 
 def test_raw_weights_travel_with_the_teacher_only(task, demos, teacher):
