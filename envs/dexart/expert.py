@@ -13,9 +13,10 @@ import mujoco
 import numpy as np
 
 from envs.dexart.arm import Arm, Pose
-from envs.dexart.grasps import Grasp, LidGrasp, posture
+from envs.dexart.grasps import BailGrasp, Grasp, LeverGrasp, LidGrasp, posture
 from envs.dexart.objects import HANDLE, HINGE, ROOT
 from envs.dexart.robot import ARM_JOINTS, JOINTS, PALM
+from envs.dexart.rules import RULES
 from envs.dexart.scenes import CONTROL_STEP, LAYOUTS
 from envs.dexart.task import DexArt
 
@@ -179,13 +180,15 @@ class Expert:
 class LidExpert(Expert):
     """Laptop and toilet: lift the lid with the fingers, press the palm on its edge, follow its arc."""
 
-    RATE, LEAD, OVER, PRESS, KNUCKLE, BACK = 0.016, 0.25, 0.1, 0.03, 1.3, 0.09
+    RATE, OVER, PRESS, KNUCKLE, BACK = 0.016, 0.08, 0.03, 1.3, 0.09
 
     def script(self) -> Wishes:
         """See `Expert.script`."""
         grasp, shape = self.grasp(LidGrasp), self.task.shape
-        tilt = np.pi / 2 - self.KNUCKLE
-        hand = posture(self.KNUCKLE, 0.3, 0.2, (0.263, 0.0, 0.0, 0.0))
+        palm = RULES[self.task.name].palm  # bent fingers bring the lid's edge before the palm
+        tilt, bend, gap, lead = np.pi / 2 - self.KNUCKLE, *((0.3, 0.03, 0.15) if palm else (0.15, 0.016, 0.25))
+        grasp = LidGrasp(grasp.shape, grasp.root, grasp.hinge, gap)
+        hand = posture(self.KNUCKLE, bend, 0.6 * bend, (0.263, 0.0, 0.0, 0.0))
         start = shape.start
 
         def way(back: float, up: float) -> Pose:
@@ -204,12 +207,50 @@ class LidExpert(Expert):
         while True:
             angle, touches = self.angle(), self.task.situation.touch
             lifted = np.clip((angle - start) / 0.4, 0.0, 1.0)
-            press += (0.002 if not touches[4] else 0.0) * (lifted == 1.0) * (press < 0.09)
-            goal = min(goal + self.RATE, angle + self.LEAD, shape.half + self.OVER)
+            if palm and lifted == 1.0:
+                press = np.clip(press + (-0.001 if touches[4] else 0.002), 0.0, 0.07)
+            goal = min(goal + self.RATE, angle + lead, shape.half + self.OVER)
             self.goal = self.track(grasp.pose(goal, self.BACK * (1 - lifted) - press * lifted, tilt), self.goal)
             yield self.goal, hand
 
 
+class LeverExpert(Expert):
+    """Faucet: palm behind the lever, fingers round it, then turn with it."""
+
+    RATE, LEAD, PRESS, TILTS = 0.03, 0.2, 0.01, (1.5, 1.25, 1.0)
+    OPEN = posture(1.3, 0.3, 0.2, (0.263, 0.0, 0.0, 0.0))
+    CLOSED = posture(1.57, 1.2, 0.8, (0.263, 0.0, 0.0, 0.0))
+
+    def script(self) -> Wishes:
+        """See `Expert.script`."""
+        grasp, shape = self.grasp(LeverGrasp), self.task.shape
+        end = min(2 * shape.half, 1.6)
+
+        def way(tilt: float, back: float, up: float) -> Pose:
+            pose = grasp.pose(self.angle(), back, tilt)
+            return Pose(pose.place + [0.0, 0.0, up], pose.turn)
+
+        yield from self.rise(0.15, self.OPEN)
+        routes = []
+        for tilt in self.TILTS:
+            before = [way(tilt, 0.05, 0.16), way(tilt, 0.05, 0.08), way(tilt, 0.05, 0.0), way(tilt, 0.0, 0.0)]
+            routes.append(before + [grasp.pose(angle, 0.0, tilt) for angle in np.linspace(0.0, end, 8)])
+        number, first = self.plan(routes, self.OPEN, free=3)
+        tilt = self.TILTS[number]
+        yield from self.go(first, self.OPEN)
+        self.goal = first
+        yield from self.follow(lambda s: way(tilt, 0.05, 0.16 * (1 - s)), 8, self.OPEN)
+        yield from self.follow(lambda s: way(tilt, 0.05 * (1 - s), 0.0), 4, self.OPEN, 0.02)
+        goal, press = self.angle(), self.PRESS
+        while True:
+            angle, touches = self.angle(), self.task.situation.touch
+            press = np.clip(press + (-0.001 if touches[4] else 0.002), 0.0, 0.05)
+            goal = min(goal + self.RATE, angle + self.LEAD, end + 0.1)
+            pose = grasp.pose(goal, 0.0, tilt)
+            self.goal = self.track(Pose(pose.place + press * pose.turn[:, 0], pose.turn), self.goal)
+            yield self.goal, self.CLOSED
+
+
 def expert(task: DexArt) -> Expert:
     """The expert of a task, for the episode that it is in."""
-    return {"laptop": LidExpert, "toilet": LidExpert}[task.name](task)
+    return {"laptop": LidExpert, "toilet": LidExpert, "faucet": LeverExpert}[task.name](task)
