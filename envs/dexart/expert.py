@@ -180,7 +180,7 @@ class Expert:
 class LidExpert(Expert):
     """Laptop and toilet: lift the lid with the fingers, press the palm on its edge, follow its arc."""
 
-    RATE, OVER, PRESS, KNUCKLE, BACK = 0.016, 0.08, 0.03, 1.3, 0.09
+    RATE, OVER, PRESS, KNUCKLE, BACK = 0.016, 0.06, 0.03, 1.3, 0.09
 
     def script(self) -> Wishes:
         """See `Expert.script`."""
@@ -209,7 +209,8 @@ class LidExpert(Expert):
             lifted = np.clip((angle - start) / 0.4, 0.0, 1.0)
             if palm and lifted == 1.0:
                 press = np.clip(press + (-0.001 if touches[4] else 0.002), 0.0, 0.07)
-            goal = min(goal + self.RATE, angle + lead, shape.half + self.OVER)
+            slow = 0.5 if angle > shape.half - 0.2 else 1.0  # there is little room at the goal
+            goal = min(goal + slow * self.RATE, angle + slow * lead, shape.half + self.OVER)
             self.goal = self.track(grasp.pose(goal, self.BACK * (1 - lifted) - press * lifted, tilt), self.goal)
             yield self.goal, hand
 
@@ -219,7 +220,7 @@ class LeverExpert(Expert):
 
     RATE, LEAD, PRESS, TILTS = 0.03, 0.2, 0.01, (1.5, 1.25, 1.0)
     OPEN = posture(1.3, 0.3, 0.2, (0.263, 0.0, 0.0, 0.0))
-    CLOSED = posture(1.57, 1.2, 0.8, (0.263, 0.0, 0.0, 0.0))
+    CLOSED = posture(1.45, 1.7, 1.6, (0.263, 0.0, 0.0, 0.0))
 
     def script(self) -> Wishes:
         """See `Expert.script`."""
@@ -251,6 +252,37 @@ class LeverExpert(Expert):
             yield self.goal, self.CLOSED
 
 
+class BailExpert(Expert):
+    """Bucket: palm behind the bail, fingers round it, then straight up."""
+
+    TILTS, LIFT, SPEED = (0.0, 0.3, 0.6, 0.9, -0.3), 0.40, 0.012
+    OPEN = posture(1.45, 0.1, 0.1, (0.263, 0.0, 0.0, 0.0))
+    CLOSED = posture(1.45, 1.7, 1.6, (0.263, 0.0, 0.0, 0.0))
+
+    def script(self) -> Wishes:
+        """See `Expert.script`."""
+        grasp = self.grasp(BailGrasp)
+
+        def way(tilt: float, back: float, up: float) -> Pose:
+            pose = grasp.pose(0.0, back, tilt)
+            return Pose(pose.place + [0.0, 0.0, up], pose.turn)
+
+        rising = np.linspace(0.0, self.LIFT, 5)
+        routes = [[way(t, 0.13, 0.0), way(t, 0.06, 0.0), *(way(t, 0.0, up) for up in rising)] for t in self.TILTS]
+        number, first = self.plan(routes, self.OPEN, free=2)
+        tilt = self.TILTS[number]
+        yield from self.go(first, self.OPEN)
+        self.goal = first
+        yield from self.follow(lambda s: way(tilt, 0.13 * (1 - s), 0.0), 6, self.OPEN, 0.02)
+        for _ in range(8):
+            yield self.goal, self.CLOSED
+        up = 0.0
+        while True:
+            up = min(up + self.SPEED, self.LIFT)
+            self.goal = self.track(way(tilt, 0.0, up), self.goal)
+            yield self.goal, self.CLOSED
+
+
 def expert(task: DexArt) -> Expert:
     """The expert of a task, for the episode that it is in."""
-    return {"laptop": LidExpert, "toilet": LidExpert, "faucet": LeverExpert}[task.name](task)
+    return {"laptop": LidExpert, "toilet": LidExpert, "faucet": LeverExpert, "bucket": BailExpert}[task.name](task)
