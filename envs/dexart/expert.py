@@ -133,7 +133,7 @@ class Expert:
             return 0, here
         best = sorted(ways.values(), key=lambda way: way[0])[:12]
         total = [cost + BUMP * self._bumps(way, hand, free) for cost, _, way in best]
-        self.plan_cost, self.plan_bumps = best[int(np.argmin(total))][0], min(total)
+        self.plan_cost, self.plan_bumps = best[int(np.argmin(total))][1], min(total)-best[int(np.argmin(total))][0]
         _, number, way = best[int(np.argmin(total))]
         return number, way[0]
 
@@ -166,7 +166,7 @@ class Expert:
         for first, second in model.geom_bodyid[data.contact.geom[: data.ncon]]:
             low, high = min(first, second), max(first, second)
             robot, thing = (low, high) if self._is_robot(low) else (high, low)
-            if self._is_robot(thing):
+            if self._is_robot(thing) or not self._is_robot(robot):
                 continue
             if not arm_only or robot <= arm or robot < root:
                 return True
@@ -209,7 +209,7 @@ class LidExpert(Expert):
             lifted = np.clip((angle - start) / 0.4, 0.0, 1.0)
             if palm and lifted == 1.0:
                 press = np.clip(press + (-0.001 if touches[4] else 0.002), 0.0, 0.07)
-            slow = 0.5 if angle > shape.half - 0.2 else 1.0  # there is little room at the goal
+            slow = 0.6 if angle > shape.half - 0.2 else 1.0  # the goal is narrow: do not fly past it
             goal = min(goal + slow * self.RATE, angle + slow * lead, shape.half + self.OVER)
             self.goal = self.track(grasp.pose(goal, self.BACK * (1 - lifted) - press * lifted, tilt), self.goal)
             yield self.goal, hand
@@ -255,8 +255,8 @@ class LeverExpert(Expert):
 class BailExpert(Expert):
     """Bucket: palm behind the bail, fingers round it, then straight up."""
 
-    TILTS, LIFT, SPEED = (0.0, 0.3, 0.6, 0.9, -0.3), 0.40, 0.012
-    OPEN = posture(1.45, 0.1, 0.1, (0.263, 0.0, 0.0, 0.0))
+    TILTS, LIFT, SPEED = (-0.4, -0.2, 0.0, 0.15), 0.40, 0.018
+    OPEN = posture(1.57, 0.1, 0.1, (0.263, 0.0, 0.0, 0.0))
     CLOSED = posture(1.45, 1.7, 1.6, (0.263, 0.0, 0.0, 0.0))
 
     def script(self) -> Wishes:
@@ -268,12 +268,12 @@ class BailExpert(Expert):
             return Pose(pose.place + [0.0, 0.0, up], pose.turn)
 
         rising = np.linspace(0.0, self.LIFT, 5)
-        routes = [[way(t, 0.13, 0.0), way(t, 0.06, 0.0), *(way(t, 0.0, up) for up in rising)] for t in self.TILTS]
+        routes = [[way(t, 0.17, 0.0), way(t, 0.1, 0.0), *(way(t, 0.0, up) for up in rising)] for t in self.TILTS]
         number, first = self.plan(routes, self.OPEN, free=2)
         tilt = self.TILTS[number]
         yield from self.go(first, self.OPEN)
         self.goal = first
-        yield from self.follow(lambda s: way(tilt, 0.13 * (1 - s), 0.0), 6, self.OPEN, 0.02)
+        yield from self.follow(lambda s: way(tilt, 0.17 * (1 - s), 0.0), 6, self.OPEN, 0.02)
         for _ in range(8):
             yield self.goal, self.CLOSED
         up = 0.0

@@ -97,7 +97,7 @@ def _faucet(root: mujoco.MjsBody, rng: np.random.Generator) -> Shape:
 
 def _bucket(root: mujoco.MjsBody, rng: np.random.Generator) -> Shape:
     radius, height = rng.uniform(0.10, 0.125), rng.uniform(0.18, 0.23)
-    reach, bar, tilt = rng.uniform(0.135, 0.16), rng.uniform(0.011, 0.014), rng.uniform(0.60, 0.75)
+    reach, bar, tilt = rng.uniform(0.15, 0.175), rng.uniform(0.011, 0.014), rng.uniform(0.90, 1.05)
     root.add_freejoint(name=ROOT)
     wall, sides = 0.001, 12  # half thickness
     chord = radius * math.tan(math.pi / sides)

@@ -47,7 +47,7 @@ LAYOUTS = {
         gaze=(0.16, -0.7, -0.35),
     ),
     "toilet": Layout(0.4, (0.0, -0.1, 0.0), 0.2, np.pi / 4, (0.1, 2.0, -2.0, 2.0, -0.3, 0.8)),
-    "bucket": Layout(0.3, (0.10, -0.025, 0.0), 0.05, 0.0, (0.1, 2.0, -2.0, 2.0, -0.29, 0.4)),
+    "bucket": Layout(0.3, (0.16, -0.025, 0.0), 0.05, 0.0, (0.1, 2.0, -2.0, 2.0, -0.29, 0.4)),
 }
 """Base heights, crops, cameras and spreads are DexArt's; the low corners are ours (its annotations are not public)."""
 
