@@ -21,6 +21,10 @@ class Pose(NamedTuple):
     place: np.ndarray  # [3] metres
     turn: np.ndarray  # [3, 3] columns are the axes of the moved frame
 
+    def raised(self, height: float) -> Pose:
+        """The same, higher up by ``height`` metres."""
+        return Pose(self.place + np.array([0.0, 0.0, height]), self.turn)
+
 
 class Arm:
     """The six joints between the base and the palm.

@@ -1,24 +1,25 @@
-"""Scripted closed-loop experts: plan a grasp that the arm can follow all the way, then follow the handle.
+"""What the experts share: plan a grasp that the arm can follow all the way, and turn wishes into actions.
 
-An expert is a generator of (arm joints, hand joints): what it wants next, given what the simulator shows. `Servo` turns
-that into actions.
+An expert is a generator of wishes (arm joints, hand joints): what it wants next, given what the simulator shows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import mujoco
 import numpy as np
 
 from envs.dexart.arm import Arm, Pose
-from envs.dexart.grasps import BailGrasp, Grasp, LeverGrasp, LidGrasp, posture
-from envs.dexart.objects import HANDLE, HINGE, ROOT
-from envs.dexart.robot import ARM_JOINTS, JOINTS, PALM
-from envs.dexart.rules import RULES
+from envs.dexart.grasps import Grasp
+from envs.dexart.objects import HINGE, ROOT
+from envs.dexart.robot import ARM_JOINTS, JOINTS, PALM, WRIST
 from envs.dexart.scenes import CONTROL_STEP, LAYOUTS
-from envs.dexart.task import DexArt
+
+if TYPE_CHECKING:
+    from envs.dexart.task import DexArt
 
 GAIN = 0.5  # part of the way to the wanted joints that a control step asks for
 STARTS = 48
@@ -71,7 +72,7 @@ class Expert:
     def rise(self, height: float, hand: np.ndarray) -> Wishes:
         """Lift the hand straight up, away from what it starts beside."""
         start = self.arm.forward(self.joints())
-        yield from self.follow(lambda s: Pose(start.place + [0.0, 0.0, s * height], start.turn), 6, hand)
+        yield from self.follow(lambda s: start.raised(s * height), 6, hand)
 
     def go(self, joints: np.ndarray, hand: np.ndarray, tolerance: float = 0.08, patience: int = 110) -> Wishes:
         """Move the arm in joint space."""
@@ -133,7 +134,6 @@ class Expert:
             return 0, here
         best = sorted(ways.values(), key=lambda way: way[0])[:12]
         total = [cost + BUMP * self._bumps(way, hand, free) for cost, _, way in best]
-        self.plan_cost, self.plan_bumps = best[int(np.argmin(total))][1], min(total)-best[int(np.argmin(total))][0]
         _, number, way = best[int(np.argmin(total))]
         return number, way[0]
 
@@ -161,128 +161,9 @@ class Expert:
         return count
 
     def _touches(self, data: mujoco.MjData, arm_only: bool) -> bool:
+        """Whether the robot touches something else; the robot's bodies lie between the world and the object."""
         model = self.task.model
-        arm, root = model.body("link6").id, model.body("base_link").id
-        for first, second in model.geom_bodyid[data.contact.geom[: data.ncon]]:
-            low, high = min(first, second), max(first, second)
-            robot, thing = (low, high) if self._is_robot(low) else (high, low)
-            if self._is_robot(thing) or not self._is_robot(robot):
-                continue
-            if not arm_only or robot <= arm or robot < root:
-                return True
-        return False
-
-    def _is_robot(self, body: int) -> bool:
-        model = self.task.model
-        return model.body("link_base").id <= body < model.body(ROOT).id
-
-
-class LidExpert(Expert):
-    """Laptop and toilet: lift the lid with the fingers, press the palm on its edge, follow its arc."""
-
-    RATE, OVER, PRESS, KNUCKLE, BACK = 0.016, 0.06, 0.03, 1.3, 0.09
-
-    def script(self) -> Wishes:
-        """See `Expert.script`."""
-        grasp, shape = self.grasp(LidGrasp), self.task.shape
-        palm = RULES[self.task.name].palm  # bent fingers bring the lid's edge before the palm
-        tilt, bend, gap, lead = np.pi / 2 - self.KNUCKLE, *((0.3, 0.03, 0.15) if palm else (0.15, 0.016, 0.25))
-        grasp = LidGrasp(grasp.shape, grasp.root, grasp.hinge, gap)
-        hand = posture(self.KNUCKLE, bend, 0.6 * bend, (0.263, 0.0, 0.0, 0.0))
-        start = shape.start
-
-        def way(back: float, up: float) -> Pose:
-            pose = grasp.pose(max(self.angle(), start), back, tilt)
-            return Pose(pose.place + [0.0, 0.0, up], pose.turn)
-
-        arc = [grasp.pose(angle, 0.0, tilt) for angle in np.linspace(start, shape.half, 8)]
-        before = [way(0.17, 0.2), way(0.17, 0.1), way(0.17, 0.0), way(self.BACK, 0.0)]
-        yield from self.rise(0.15, hand)
-        _, first = self.plan([before + arc], hand, free=4)
-        yield from self.go(first, hand)
-        self.goal = first
-        yield from self.follow(lambda s: way(0.17, 0.2 * (1 - s)), 10, hand)
-        yield from self.follow(lambda s: way(0.17 + (self.BACK - 0.17) * s, 0.0), 6, hand, 0.02)
-        goal, press = start, self.PRESS
-        while True:
-            angle, touches = self.angle(), self.task.situation.touch
-            lifted = np.clip((angle - start) / 0.4, 0.0, 1.0)
-            if palm and lifted == 1.0:
-                press = np.clip(press + (-0.001 if touches[4] else 0.002), 0.0, 0.07)
-            slow = 0.6 if angle > shape.half - 0.2 else 1.0  # the goal is narrow: do not fly past it
-            goal = min(goal + slow * self.RATE, angle + slow * lead, shape.half + self.OVER)
-            self.goal = self.track(grasp.pose(goal, self.BACK * (1 - lifted) - press * lifted, tilt), self.goal)
-            yield self.goal, hand
-
-
-class LeverExpert(Expert):
-    """Faucet: palm behind the lever, fingers round it, then turn with it."""
-
-    RATE, LEAD, PRESS, TILTS = 0.03, 0.2, 0.01, (1.5, 1.25, 1.0)
-    OPEN = posture(1.3, 0.3, 0.2, (0.263, 0.0, 0.0, 0.0))
-    CLOSED = posture(1.45, 1.7, 1.6, (0.263, 0.0, 0.0, 0.0))
-
-    def script(self) -> Wishes:
-        """See `Expert.script`."""
-        grasp, shape = self.grasp(LeverGrasp), self.task.shape
-        end = min(2 * shape.half, 1.6)
-
-        def way(tilt: float, back: float, up: float) -> Pose:
-            pose = grasp.pose(self.angle(), back, tilt)
-            return Pose(pose.place + [0.0, 0.0, up], pose.turn)
-
-        yield from self.rise(0.15, self.OPEN)
-        routes = []
-        for tilt in self.TILTS:
-            before = [way(tilt, 0.05, 0.16), way(tilt, 0.05, 0.08), way(tilt, 0.05, 0.0), way(tilt, 0.0, 0.0)]
-            routes.append(before + [grasp.pose(angle, 0.0, tilt) for angle in np.linspace(0.0, end, 8)])
-        number, first = self.plan(routes, self.OPEN, free=3)
-        tilt = self.TILTS[number]
-        yield from self.go(first, self.OPEN)
-        self.goal = first
-        yield from self.follow(lambda s: way(tilt, 0.05, 0.16 * (1 - s)), 8, self.OPEN)
-        yield from self.follow(lambda s: way(tilt, 0.05 * (1 - s), 0.0), 4, self.OPEN, 0.02)
-        goal, press = self.angle(), self.PRESS
-        while True:
-            angle, touches = self.angle(), self.task.situation.touch
-            press = np.clip(press + (-0.001 if touches[4] else 0.002), 0.0, 0.05)
-            goal = min(goal + self.RATE, angle + self.LEAD, end + 0.1)
-            pose = grasp.pose(goal, 0.0, tilt)
-            self.goal = self.track(Pose(pose.place + press * pose.turn[:, 0], pose.turn), self.goal)
-            yield self.goal, self.CLOSED
-
-
-class BailExpert(Expert):
-    """Bucket: palm behind the bail, fingers round it, then straight up."""
-
-    TILTS, LIFT, SPEED = (-0.4, -0.2, 0.0, 0.15), 0.40, 0.018
-    OPEN = posture(1.57, 0.1, 0.1, (0.263, 0.0, 0.0, 0.0))
-    CLOSED = posture(1.45, 1.7, 1.6, (0.263, 0.0, 0.0, 0.0))
-
-    def script(self) -> Wishes:
-        """See `Expert.script`."""
-        grasp = self.grasp(BailGrasp)
-
-        def way(tilt: float, back: float, up: float) -> Pose:
-            pose = grasp.pose(0.0, back, tilt)
-            return Pose(pose.place + [0.0, 0.0, up], pose.turn)
-
-        rising = np.linspace(0.0, self.LIFT, 5)
-        routes = [[way(t, 0.17, 0.0), way(t, 0.1, 0.0), *(way(t, 0.0, up) for up in rising)] for t in self.TILTS]
-        number, first = self.plan(routes, self.OPEN, free=2)
-        tilt = self.TILTS[number]
-        yield from self.go(first, self.OPEN)
-        self.goal = first
-        yield from self.follow(lambda s: way(tilt, 0.17 * (1 - s), 0.0), 6, self.OPEN, 0.02)
-        for _ in range(8):
-            yield self.goal, self.CLOSED
-        up = 0.0
-        while True:
-            up = min(up + self.SPEED, self.LIFT)
-            self.goal = self.track(way(tilt, 0.0, up), self.goal)
-            yield self.goal, self.CLOSED
-
-
-def expert(task: DexArt) -> Expert:
-    """The expert of a task, for the episode that it is in."""
-    return {"laptop": LidExpert, "toilet": LidExpert, "faucet": LeverExpert, "bucket": BailExpert}[task.name](task)
+        last, root = model.body(WRIST).id if arm_only else model.body(ROOT).id - 1, model.body(ROOT).id
+        low, high = np.sort(model.geom_bodyid[data.contact.geom[: data.ncon]], axis=1).T
+        with_ground, with_object = (low == 0) & (high <= last), (high >= root) & (low > 0) & (low <= last)
+        return bool((with_ground | with_object).any())

@@ -93,9 +93,7 @@ class BailGrasp(Grasp):
         return _around_bar(self, grip, np.array([1.0, 0.0, 0.0]), back, tilt)
 
 
-def _around_bar(
-    grasp: LeverGrasp | BailGrasp, grip: np.ndarray, push: np.ndarray, back: float, tilt: float
-) -> Pose:
+def _around_bar(grasp: LeverGrasp | BailGrasp, grip: np.ndarray, push: np.ndarray, back: float, tilt: float) -> Pose:
     """The palm behind a horizontal bar through ``grip``, facing along ``push``, its upper end leaning forward."""
     down = np.array([0.0, 0.0, -1.0])
     x = push * math.cos(tilt) + down * math.sin(tilt)

@@ -46,9 +46,11 @@ class Situation:
     progress: float  # of the joint, 1 at the goal; faucet: its angle in radians
     lift: float  # m that the root has risen since the start
     distance: float  # m from the palm to the handle's reference point
+    height: float  # m of the palm, world
     touch: np.ndarray  # [5] bool: thumb, index, middle, ring finger, palm against the handle
     root_touch: float  # share of these parts that touch the rest of the object
     arm_touch: bool  # whether the arm touches the object
+    contact: bool  # enough of these parts touch the handle
     state: int  # FAR, TOUCHLESS or HOLDING
     upstream: bool  # DexArt's success
     dp3: bool  # success of the 3D Diffusion Policy benchmark
@@ -78,7 +80,7 @@ class Referee:
         distance = float(np.linalg.norm(data.xpos[self._palm] - reference))
         lift = float(data.xpos[self._root, 2]) - height
         progress = self._progress(float(data.qpos[self._hinge]))
-        holding = touch[:4].sum() >= rule.fingers and (touch[4] or not rule.palm)
+        holding = bool(touch[:4].sum() >= rule.fingers and (touch[4] or not rule.palm))
         if self.task == "bucket":
             state = FAR if distance > rule.reach else HOLDING if holding and progress >= 0.5 else TOUCHLESS
             upstream = progress > rule.upstream and lift > rule.upstream_lift
@@ -87,7 +89,8 @@ class Referee:
             state = FAR if distance > rule.reach else HOLDING if holding else TOUCHLESS
             upstream = state == HOLDING and progress > rule.upstream
             dp3 = state == HOLDING and progress > rule.dp3
-        return Situation(progress, lift, distance, touch, root_touch, arm_touch, state, bool(upstream), bool(dp3))
+        seen = (progress, lift, distance, float(data.xpos[self._palm, 2]), touch, root_touch, arm_touch, holding)
+        return Situation(*seen, state, bool(upstream), bool(dp3))
 
     def _progress(self, angle: float) -> float:
         if self.task == "faucet":
@@ -125,15 +128,14 @@ def reward(
         palm: body id of the palm.
         slip: m by which the wrist missed the motion that it was told to make.
     """
-    rule, holds = RULES[task], bool(now.touch[:4].sum() >= RULES[task].fingers and (now.touch[4] or not rule_palm(task)))
-    grasp = 0.2 * holds - 0.1 * now.arm_touch
+    rule, grasp = RULES[task], 0.2 * now.contact - 0.1 * now.arm_touch
     if now.state == FAR:
         value = -0.1 * min(now.distance, 0.5) + 0.5 * min(now.progress, 0.0)
     elif task == "bucket":
         value = 0.2 * float(data.xmat[palm, 6]) - 0.2 * now.root_touch + grasp
         value += (0.5 + 0.2 * float(now.touch.mean())) * now.progress
         if now.state == HOLDING:
-            value += 10.0 * min(max(now.lift, 0.0), 0.3) / 0.3 + 100.0 * max(now.lift - before.lift, 0.0)
+            value += (10.0 * now.lift / 0.3 if now.lift < 0.3 else 0.0) + 100.0 * (now.height - before.height)
         else:
             value -= 0.01 * float(np.linalg.norm(data.cvel[palm, 3:]) + np.linalg.norm(data.cvel[palm, :3]))
     else:
@@ -142,8 +144,3 @@ def reward(
         value += (HORIZON - step) * 1.2 * now.progress
     effort = 0.01 * float(np.sum(np.clip(data.qvel[:JOINTS], -1.0, 1.0) ** 2)) + 1e3 * slip**2
     return value - rule.effort * effort
-
-
-def rule_palm(task: str) -> bool:
-    """Whether the palm must touch the handle."""
-    return RULES[task].palm

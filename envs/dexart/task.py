@@ -9,6 +9,7 @@ import numpy as np
 
 from bench.interfaces import Expert, Observation, Outcome, Scan, TaskSpec, UserError
 from envs.dexart.cloud import IMAGINED, ImaginedHand, padded
+from envs.dexart.experts import expert
 from envs.dexart.objects import COUNTS, HINGE, ROOT
 from envs.dexart.robot import ARM_JOINTS, JOINTS, PALM, WRIST
 from envs.dexart.rules import HORIZON, Referee, Situation, reward
@@ -129,8 +130,6 @@ class DexArt:
 
     def expert(self) -> Expert:
         """A scripted expert for the episode that `reset` started."""
-        from envs.dexart.expert import expert
-
         self._started()
         return expert(self)
 
