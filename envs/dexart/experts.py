@@ -59,7 +59,7 @@ class LidExpert(Expert):
 
 
 class LeverExpert(Expert):
-    """Faucet: palm behind the lever, fingers round it, then turn with it."""
+    """Faucet: palm over the lever, fingers hooked behind it and closed round it, then turn with it."""
 
     RATE, LEAD, PRESS, TILTS = 0.03, 0.2, 0.01, (1.5, 1.25, 1.0)
     OPEN = posture(1.3, 0.3, 0.2, (0.263, 0.0, 0.0, 0.0))
@@ -73,16 +73,16 @@ class LeverExpert(Expert):
         def way(tilt: float, back: float, up: float) -> Pose:
             return grasp.pose(self.angle(), back, tilt).raised(up)
 
-        yield from self.rise(0.15, self.OPEN)
+        yield from self.rise(0.28, self.OPEN)
         routes = []
         for tilt in self.TILTS:
-            before = [way(tilt, 0.05, 0.16), way(tilt, 0.05, 0.08), way(tilt, 0.05, 0.0), way(tilt, 0.0, 0.0)]
+            before = [way(tilt, 0.05, 0.2), way(tilt, 0.05, 0.1), way(tilt, 0.05, 0.0), way(tilt, 0.0, 0.0)]
             routes.append(before + [grasp.pose(angle, 0.0, tilt) for angle in np.linspace(0.0, end, 8)])
         number, first = self.plan(routes, self.OPEN, free=3)
         tilt = self.TILTS[number]
         yield from self.go(first, self.OPEN)
         self.goal = first
-        yield from self.follow(lambda s: way(tilt, 0.05, 0.16 * (1 - s)), 8, self.OPEN)
+        yield from self.follow(lambda s: way(tilt, 0.05, 0.2 * (1 - s)), 8, self.OPEN)
         yield from self.follow(lambda s: way(tilt, 0.05 * (1 - s), 0.0), 4, self.OPEN, 0.02)
         goal, press = self.angle(), self.PRESS
         while True:
@@ -95,30 +95,30 @@ class LeverExpert(Expert):
 
 
 class BailExpert(Expert):
-    """Bucket: palm behind the bail, fingers round it, then straight up."""
+    """Bucket: palm behind the bail, fingers under it and closed round it, upright with it, then straight up."""
 
-    TILTS, LIFT, SPEED = (-0.4, -0.2, 0.0, 0.15), 0.40, 0.018
+    TILTS, LIFT, SPEED, TURN = (-0.4, -0.2, 0.0, 0.15), 0.36, 0.02, 0.1
     OPEN = posture(1.57, 0.1, 0.1, (0.263, 0.0, 0.0, 0.0))
     CLOSED = posture(1.45, 1.7, 1.6, (0.263, 0.0, 0.0, 0.0))
 
     def script(self) -> Wishes:
         """See `Expert.script`."""
-        grasp = self.grasp(BailGrasp)
-
-        def way(tilt: float, back: float, up: float) -> Pose:
-            return grasp.pose(0.0, back, tilt).raised(up)
-
-        rising = np.linspace(0.0, self.LIFT, 5)
-        routes = [[way(t, 0.17, 0.0), way(t, 0.1, 0.0), *(way(t, 0.0, up) for up in rising)] for t in self.TILTS]
+        grasp, half = self.grasp(BailGrasp), self.task.shape.half
+        routes = []
+        for tilt in self.TILTS:
+            before = [grasp.pose(0.0, back, tilt) for back in (0.17, 0.1, 0.0)]
+            upright = grasp.pose(half, 0.0, tilt)
+            routes.append(before + [upright.raised(up) for up in np.linspace(0.0, self.LIFT, 4)])
         number, first = self.plan(routes, self.OPEN, free=2)
         tilt = self.TILTS[number]
         yield from self.go(first, self.OPEN)
         self.goal = first
-        yield from self.follow(lambda s: way(tilt, 0.17 * (1 - s), 0.0), 6, self.OPEN, 0.02)
-        for _ in range(8):
+        yield from self.follow(lambda s: grasp.pose(0.0, 0.17 * (1 - s), tilt), 6, self.OPEN, 0.02)
+        for _ in range(7):
             yield self.goal, self.CLOSED
-        up = 0.0
+        angle = up = 0.0
         while True:
-            up = min(up + self.SPEED, self.LIFT)
-            self.goal = self.track(way(tilt, 0.0, up), self.goal)
+            angle = min(angle + self.TURN, half)
+            up = min(up + self.SPEED, self.LIFT) if angle == half else 0.0
+            self.goal = self.track(grasp.pose(angle, 0.0, tilt).raised(up), self.goal)
             yield self.goal, self.CLOSED
