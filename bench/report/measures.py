@@ -19,6 +19,13 @@ from bench.store import Run
 CELL = ["task", "variant", "training_seed"]
 ALL, EVERY_SUITE = "all", "all suites"
 DIFFICULTIES = ("easy", "medium", "hard", "very_hard")
+SUITE_TITLES = {"dexart": "DexArt (MuJoCo port)"}
+"""Suites whose id could be taken for that of a published benchmark with other figures."""
+
+
+def suite_title(suite: str) -> str:
+    """What tables and pictures call a suite."""
+    return SUITE_TITLES.get(suite, suite)
 
 
 @dataclass(frozen=True)
@@ -44,7 +51,8 @@ class Group:
     @property
     def label(self) -> str:
         """For people: ``metaworld, very hard``."""
-        return self.suite if self.difficulty == ALL else f"{self.suite}, {self.difficulty.replace('_', ' ')}"
+        suite = suite_title(self.suite)
+        return suite if self.difficulty == ALL else f"{suite}, {self.difficulty.replace('_', ' ')}"
 
 
 @dataclass(frozen=True)

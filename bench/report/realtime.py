@@ -7,7 +7,7 @@ from itertools import product
 
 import pandas as pd
 
-from bench.report.measures import CELL, Measures, count_successes, success, with_success
+from bench.report.measures import CELL, Measures, count_successes, success, suite_title, with_success
 from bench.report.table import Column, Table, Value, count, share
 from bench.store import Run
 
@@ -39,7 +39,7 @@ def table(run: Run, measures: Measures) -> Table:
             continue
         errors = int(own["error"].count())
         rows.append({
-            "suite": suite, "method": variant, "tasks": own["task"].nunique(),
+            "suite": suite_title(suite), "method": variant, "tasks": own["task"].nunique(),
             "paused": success(count_successes(before)), "n_paused": len(before),
             "realtime": success(count_successes(own)), "n": len(own),
             "waited_steps": _waited_steps(own), "steps_paused": _steps_to_success(before),

@@ -16,6 +16,7 @@ from bench.report.measures import (
     seed_spread,
     success,
     success_gap,
+    suite_title,
     with_success,
 )
 from bench.report.table import Column, Table, Value, count, factor, milliseconds, probability, share
@@ -64,7 +65,7 @@ def summary(measures: Measures) -> Table:
             if errors := int(own["errors"].sum()):
                 notes.append(f"{errors} failed with an error")
             row: dict[str, Value] = {
-                "suite": group.suite, "group": group.difficulty.replace("_", " "), "method": variant,
+                "suite": suite_title(group.suite), "group": group.difficulty.replace("_", " "), "method": variant,
                 "tasks": covered, "success": NOT_RUN if own.empty else success(own), "best": marks.get(variant),
                 "n": int(own["n"].sum()), "iqm": interquartile_success(own), "optimality_gap": success_gap(own),
                 "seed_spread": seed_spread(own),
@@ -132,7 +133,12 @@ def paired(run: Run, measures: Measures) -> Table:
             never_reset = (pairs["state_hash_x"] == "") | (pairs["state_hash_y"] == "")
             same_state = never_reset | (pairs["state_hash_x"] == pairs["state_hash_y"])
             matched = pairs[same_state & (pairs["seed_x"] == pairs["seed_y"])]
-            row: dict[str, Value] = {"suite": str(suite), "method": variant, "against": ran[0], "pairs": len(matched)}
+            row: dict[str, Value] = {
+                "suite": suite_title(str(suite)),
+                "method": variant,
+                "against": ran[0],
+                "pairs": len(matched),
+            }
             notes = []
             if refused := len(pairs) - len(matched):
                 notes.append(f"{refused} refused: other initial state")
