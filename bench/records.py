@@ -35,6 +35,8 @@ class EpisodeRow(_Cell):
     state_hash: str
     success_ever: bool
     success_end: bool
+    success_alt_ever: bool | None = None
+    success_alt_end: bool | None = None
     steps: NonNegativeInt
     steps_to_success: PositiveInt | None
     return_: float = Field(alias="return")

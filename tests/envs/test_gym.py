@@ -10,12 +10,12 @@ from gymnasium.utils.env_checker import check_env
 import envs
 from envs.gym import TaskEnv
 
-TASKS = ["metaworld/drawer-open", "metaworld/basketball", "metaworld/stick-pull"]
+TASKS = ["metaworld/drawer-open", "metaworld/basketball", "metaworld/stick-pull", "adroit/hammer", "adroit/pen"]
 
 
 def test_every_available_task_is_registered() -> None:
     registered = {name for name in gymnasium.registry if name.startswith("visuomotor/")}
-    assert registered == {f"visuomotor/{task.replace('/', '-')}-v1" for task in envs.select("metaworld")}
+    assert registered == {f"visuomotor/{task.replace('/', '-')}-v1" for task in envs.select("all")}
 
 
 @pytest.mark.parametrize("task", TASKS)
