@@ -14,6 +14,7 @@ import numpy as np
 
 from bench.interfaces import Expert, Observation, Outcome, Scan, TaskSpec, UserError
 from envs.adroit_scene import compiled, environment
+from envs.experts.adroit import LibraryExpert
 from envs.pointcloud import sample
 
 REPEAT = 2  # control steps of 10 ms per action
@@ -32,6 +33,7 @@ class Adroit:
         self._env = environment(self.name)(reward_type="sparse")  # the dense v1 rewards of distance have a wrong sign
         self._cloud = compiled(self.name, self._env.fullpath)[1]
         self._state: np.ndarray | None = None
+        self._scratch: Adroit | None = None  # where the expert tries what it knows
 
     def reset(self, seed: int) -> None:
         """Start an episode: the place of the door, the height of the nail or the goal of the pen is drawn."""
@@ -82,15 +84,16 @@ class Adroit:
         return digest.hexdigest()[:16]
 
     def expert(self) -> Expert:
-        """The closed-loop expert of the task."""
-        from envs.experts.adroit import NetworkExpert
-
+        """A planned episode for the layout that `reset` drew; call it before the first step."""
         self._started()
-        return NetworkExpert(self)
+        self._scratch = self._scratch or Adroit(self.spec)
+        return LibraryExpert(self, self._scratch)
 
     def close(self) -> None:
         """Free the simulator."""
         self._env.close()
+        if self._scratch is not None:
+            self._scratch.close()
 
     def state_vector(self) -> np.ndarray:
         """The package's own observation, goal included (39 numbers for door, 46 hammer, 45 pen). A copy."""

@@ -1,8 +1,8 @@
-"""Sampling model-predictive control for the Adroit tasks: the teacher of the networks in `envs/experts`.
+"""Sampling model-predictive control for the Adroit tasks: where the episodes in `envs/experts` come from.
 
-Predictive path-integral control (Williams et al., 2017) over spline knots of the actions: sample action sequences around
-a plan, simulate them with the exact model, move the plan towards the best, execute its first actions, shift, repeat.
-Actions are those of the task: 50 per second, each held for ten physics steps.
+Predictive path-integral control (Williams et al., 2017) over spline knots of the actions: sample action sequences
+around a plan, simulate them, move the plan towards the best, execute its first actions, shift, repeat. Actions are
+those of the task: 50 per second, each held for ten physics steps.
 """
 
 from __future__ import annotations
@@ -50,7 +50,12 @@ class Settings:
 SEARCH = {  # from nothing
     "door": Settings(20, 6, 40, 2, 0.25, 0.35),
     "hammer": Settings(22, 6, 64, 2, 0.25, 0.35, synergy=0.4, first=6),
-    "pen": Settings(16, 5, 40, 2, 0.2, 0.25),
+    "pen": Settings(14, 5, 32, 3, 0.2, 0.25, first=3, substeps=5),
+}
+NEAR = {  # near an episode that is known
+    "door": Settings(16, 6, 20, 3, 0.1, 0.15, average=True, deviation=4.0, roughness=10.0, first=2),
+    "hammer": Settings(16, 6, 20, 3, 0.12, 0.18, deviation=2.0, roughness=6.0, first=2),
+    "pen": Settings(14, 5, 24, 3, 0.15, 0.18, deviation=0.3, roughness=1.0, first=2, substeps=5),
 }
 
 
@@ -62,7 +67,7 @@ def door_cost(at: Callable[[str], np.ndarray], q: np.ndarray, v: np.ndarray) -> 
     return 2.0 * reach - 0.5 * latch - opened + 1e-5 * (v**2).sum(-1)
 
 
-def hammer_cost(at: Callable[[str], np.ndarray], q: np.ndarray, v: np.ndarray) -> np.ndarray:
+def hammer_cost(at: Callable[[str], np.ndarray], q: np.ndarray, v: np.ndarray) -> np.ndarray:  # noqa: ARG001
     """Grasp and lift the hammer, drive the nail with its head; a nail pushed by the hand counts for nothing."""
     hammer, palm, head, nail, goal = (at(n) for n in ("Object", "S_grasp", "tool", "S_target", "nail_goal"))
     to_nail, left = np.linalg.norm(head - nail, axis=-1), np.linalg.norm(nail - goal, axis=-1)
@@ -76,7 +81,7 @@ def hammer_cost(at: Callable[[str], np.ndarray], q: np.ndarray, v: np.ndarray) -
     )  # fmt: skip
 
 
-def pen_cost(at: Callable[[str], np.ndarray], q: np.ndarray, v: np.ndarray) -> np.ndarray:
+def pen_cost(at: Callable[[str], np.ndarray], q: np.ndarray, v: np.ndarray) -> np.ndarray:  # noqa: ARG001
     """Turn the pen to the goal near its place in the hand, and do not drop it."""
     pen, goal = at("object_top") - at("object_bottom"), at("target_top") - at("target_bottom")
     cosine = (pen * goal).sum(-1) / np.linalg.norm(pen, axis=-1) / np.linalg.norm(goal, axis=-1)

@@ -1,65 +1,113 @@
-"""The experts of the Adroit tasks: small networks that act on the simulator's state.
+"""The experts of the Adroit tasks: a library of planned episodes, of which one is moved to the layout at hand.
 
-`tools/train_adroit_expert.py` made the weights; `docs/adroit.md` says how and what came of it.
+An episode starts with the nearest planned ones being moved to its layout (`envs.experts.adroit_transfer`) and tried in
+a second simulator, nearest first; the first that solves it is executed. `tools/plan_adroit_library.py` makes the
+libraries; `docs/adroit.md` says how, at what cost, and what came of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
-from typing import Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
+import mujoco
 import numpy as np
 from safetensors.numpy import load
 
 from bench.interfaces import UserError
+from envs.experts.adroit_transfer import transfer
+
+if TYPE_CHECKING:
+    from envs.adroit import Adroit
+
+CANDIDATES = 12  # planned episodes that are tried: about half a second
+STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 
 
-class Seen(Protocol):
-    """A task that shows its state."""
+class Library(NamedTuple):
+    """Planned episodes of one task: M episodes of T actions."""
 
-    name: str
+    actions: np.ndarray  # [M, T, A] float32
+    joints: np.ndarray  # [M, T, Q] float32, before each action
+    layouts: np.ndarray  # [M, 3] float32, what `layout` gave
 
-    def state_vector(self) -> np.ndarray:
-        """The state ``[O]``."""
 
+class Trial(NamedTuple):
+    """What came of an action sequence in the second simulator."""
 
-class Network:
-    """Layers of tanh between a normalised state ``[O]`` and an action ``[A]`` in [-1, 1]."""
-
-    def __init__(self, tensors: Mapping[str, np.ndarray]) -> None:
-        self.mean, self.scale = (np.asarray(tensors[name], np.float64) for name in ("mean", "scale"))
-        count = sum(name.startswith("weight") for name in tensors)
-        self.layers = [
-            (np.asarray(tensors[f"weight{i}"], np.float64), np.asarray(tensors[f"bias{i}"], np.float64))
-            for i in range(count)
-        ]
-
-    def __call__(self, state: np.ndarray) -> np.ndarray:
-        """The action for a state."""
-        x = np.clip((state - self.mean) / self.scale, -5.0, 5.0)  # far from what was trained on, stay where it was
-        for weight, bias in self.layers[:-1]:
-            x = np.tanh(weight @ x + bias)
-        weight, bias = self.layers[-1]
-        return np.clip(weight @ x + bias, -1.0, 1.0)
+    actions: np.ndarray  # [T, A] float32
+    joints: np.ndarray  # [T, Q] float32
+    successes: int  # steps in which both rules of success held
+    solved: bool  # they held in the last step, and in enough steps for a demonstration
 
 
 @cache
-def network(name: str) -> Network:
-    """The trained network of ``door``, ``hammer`` or ``pen``. Raises `UserError` if there is none."""
+def library(name: str) -> Library:
+    """The library of ``door``, ``hammer`` or ``pen``. Raises `UserError` if there is none."""
     file = files("envs.experts").joinpath(f"adroit_{name}.safetensors")
     if not file.is_file():
-        raise UserError(f"adroit/{name} has no expert yet: python tools/train_adroit_expert.py {name}")
-    return Network(load(file.read_bytes()))
+        raise UserError(f"adroit/{name} has no expert yet: python tools/plan_adroit_library.py {name}")
+    return Library(**load(file.read_bytes()))
 
 
-class NetworkExpert:
-    """Acts by the network of its task."""
+def layout(task: Adroit) -> np.ndarray:
+    """What differs between episodes [3]: place of door or nail in metres, direction of the pen that is the goal."""
+    model, data = task._env.model, task._env.data
+    if task.name == "pen":
+        axis = data.site("target_top").xpos - data.site("target_bottom").xpos
+        return axis / np.linalg.norm(axis)
+    return model.body({"door": "frame", "hammer": "nail_board"}[task.name]).pos.copy()
 
-    def __init__(self, task: Seen) -> None:
-        self._task, self._network = task, network(task.name)
+
+def attempt(task: Adroit, scratch: Adroit, actions: np.ndarray) -> Trial:
+    """Execute actions in ``scratch`` from where ``task`` is, the last one until the episode ends.
+
+    An episode that is not solved when the actions are over is given up.
+    """
+    model, data = task._env.model, task._env.data
+    state = np.empty(mujoco.mj_stateSize(model, STATE))
+    mujoco.mj_getState(model, data, state, STATE)
+    scratch.reset(0)
+    scratch._env.model.body_pos[:], scratch._env.model.body_quat[:] = model.body_pos, model.body_quat
+    mujoco.mj_setState(scratch._env.model, scratch._env.data, state, STATE)
+    mujoco.mj_kinematics(scratch._env.model, scratch._env.data)  # where the goal is
+    joints, successes, good = [], 0, False
+    for step in range(task.spec.max_steps):
+        if step < len(actions):
+            joints.append(scratch._env.data.qpos.astype(np.float32))
+        elif not good:
+            break
+        outcome = scratch.step(actions[min(step, len(actions) - 1)])
+        good = outcome.success and bool(outcome.success_alt)
+        successes += good
+        if outcome.done:
+            good = False
+            break
+    return Trial(actions, np.array(joints), successes, good and successes >= task.spec.min_success_steps)
+
+
+def choose(task: Adroit, scratch: Adroit, episodes: Library, candidates: int = CANDIDATES) -> Trial:
+    """The nearest planned episode that solves the layout at hand, or the most successful one if none does."""
+    here = layout(task)
+    trials = []
+    for index in np.argsort(np.linalg.norm(episodes.layouts - here, axis=1), kind="stable")[:candidates]:
+        shift = here - episodes.layouts[index]
+        actions = transfer(task.name, task._env, episodes.actions[index], episodes.joints[index], shift)
+        trials.append(attempt(task, scratch, actions))
+        if trials[-1].solved:
+            break
+    return max(trials, key=lambda trial: (trial.solved, trial.successes))
+
+
+class LibraryExpert:
+    """Executes what `choose` found for the episode that has been started."""
+
+    def __init__(self, task: Adroit, scratch: Adroit) -> None:
+        self._actions, self._step = choose(task, scratch, library(task.name)).actions, 0
 
     def act(self) -> np.ndarray:
         """Return the next action ``[A]``."""
-        return self._network(self._task.state_vector())
+        action = self._actions[min(self._step, len(self._actions) - 1)]
+        self._step += 1
+        return action
