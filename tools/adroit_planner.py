@@ -42,7 +42,6 @@ class Settings:
     roughness: float = 0.0  # cost of the mean squared change of an action
     synergy: float = 0.0  # extra noise along "close all fingers"
     first: int = 4  # rounds of improvement of the first plan
-    rounds: int = 1  # of the plans after it
     substeps: int = 10  # physics steps per action in the plans; the task makes 10
     noslip: int = 0  # iterations of MuJoCo's noslip solver in the plans; the task makes 20
 
@@ -125,7 +124,6 @@ class Planner:
         spline = CubicSpline(positions, np.eye(settings.knots), bc_type="natural")
         self.spread = spline(np.arange(settings.horizon))  # [H, K]
         self.gather = np.linalg.pinv(self.spread)  # [K, H]
-        self.simulated = 0
 
     def simulate(self, actions: np.ndarray) -> np.ndarray:
         """Cost of every step of action sequences ``[N, H, A]`` from where the task is -> ``[N, H]``."""
@@ -133,7 +131,7 @@ class Planner:
         model.body_pos[:], model.body_quat[:] = env.model.body_pos, env.model.body_quat
         state = np.empty(mujoco.mj_stateSize(env.model, FULL))
         mujoco.mj_getState(env.model, env.data, state, FULL)
-        n, h, _ = actions.shape
+        n = len(actions)
         inner = self.settings.substeps
         control = np.repeat(env.act_mean + np.clip(actions, -1, 1) * env.act_rng, inner, axis=1)
         warm = np.repeat(env.data.qacc_warmstart[None], n, 0)
@@ -141,7 +139,6 @@ class Planner:
             model, self.data, np.repeat(state[None], n, 0), control, initial_warmstart=warm
         )
         states, sensed = states[:, inner - 1 :: inner], sensed[:, inner - 1 :: inner]
-        self.simulated += n * h * REPEAT
         q, v = states[..., 1 : 1 + model.nq], states[..., 1 + model.nq : 1 + model.nq + model.nv]
         return np.nan_to_num(COSTS[self.task.name](lambda name: sensed[..., self.places[name]], q, v), nan=1e6)
 
@@ -177,11 +174,9 @@ Prior = Callable[[int], np.ndarray | None]
 
 @dataclass
 class Trajectory:
-    """What was seen, what the planner would do, and what came of it."""
+    """What was done, and what came of it."""
 
-    seed: int
-    states: list[np.ndarray] = field(default_factory=list)  # [O] before each action
-    labels: list[np.ndarray] = field(default_factory=list)  # [A], the planner's actions
+    actions: list[np.ndarray] = field(default_factory=list)  # [A]
     outcomes: list[Outcome] = field(default_factory=list)
 
     @property
@@ -195,8 +190,6 @@ def plan_episode(
     seed: int,
     settings: Settings,
     prior: Prior = lambda _: None,
-    follow: float = 0.0,
-    noise: float = 0.0,
     stop_after: int | None = None,
     length: int | None = None,
 ) -> Trajectory:
@@ -204,32 +197,25 @@ def plan_episode(
 
     Args:
         prior: Plans stay near it; where it is None, the planner searches.
-        follow: How often the prior is executed instead of the plan, so that the labels are for its states too.
-        noise: Size of the disturbance that is added to what is executed, so that the labels show the way back.
         stop_after: End after so many solved steps.
         length: Longest episode; None: the task's.
     """
     task.reset(seed)
-    rng = np.random.default_rng(seed)
-    planner = Planner(task, settings, rng)
-    found, disturbance = Trajectory(seed), np.zeros(task.spec.action_dim)
+    planner, found = Planner(task, settings, np.random.default_rng(seed)), Trajectory()
     knots = np.tile(rest(task), (settings.knots, 1))
     length = length or task.spec.max_steps
-    while len(found.labels) < length:
-        start = len(found.labels)
+    while len(found.actions) < length:
+        start = len(found.actions)
         ahead = prior(start)
         if start == 0 and ahead is not None:
             knots = planner.gather @ ahead
-        for _ in range(settings.rounds if start else settings.first):
+        for _ in range(1 if start else settings.first):
             knots = planner.improve(knots, ahead)
         plan = np.clip(planner.spread @ knots, -1, 1)
-        chosen = ahead if ahead is not None and rng.random() < follow else plan
-        for label, action in zip(plan[: settings.replan], chosen, strict=False):
-            disturbance = 0.8 * disturbance + 0.6 * noise * rng.standard_normal(len(action))
-            found.states.append(task.state_vector())
-            found.labels.append(label)
-            found.outcomes.append(task.step(np.clip(action + disturbance, -1, 1)))
-            if found.outcomes[-1].done or len(found.labels) == length:
+        for action in plan[: min(settings.replan, length - start)]:
+            found.actions.append(action)
+            found.outcomes.append(task.step(action))
+            if found.outcomes[-1].done:
                 return found
         if stop_after is not None and found.solved_steps >= stop_after:
             return found
