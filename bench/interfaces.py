@@ -67,6 +67,7 @@ class Outcome(NamedTuple):
     success: bool
     done: bool  # the episode ended by itself (not by max_steps)
     reward: float
+    success_alt: bool | None = None  # by the suite's second rule of success; None where it has one rule
 
 
 class Expert(Protocol):

@@ -40,6 +40,8 @@ class EpisodeRow(_Cell):
     action_hash: str | None = None  # rows of before this field was recorded have none
     success_ever: bool
     success_end: bool
+    success_alt_ever: bool | None = None
+    success_alt_end: bool | None = None
     steps: NonNegativeInt
     steps_to_success: PositiveInt | None
     return_: float = Field(alias="return")

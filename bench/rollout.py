@@ -32,6 +32,8 @@ class Episode:
     action_hash: str = ""  # of all actions executed, in order
     success_ever: bool = False
     success_end: bool = False
+    success_alt_ever: bool | None = None  # by a suite's second rule; None where there is none
+    success_alt_end: bool | None = None
     steps: int = 0
     steps_to_success: int | None = None
     total_reward: float = 0.0
@@ -144,6 +146,7 @@ class _Lane:
         if not np.isfinite(actions).all():
             episode.error, episode.done = "the policy returned actions that are not finite", True
             episode.success_end = False
+            episode.success_alt_end = None if episode.success_alt_end is None else False
             return
         self._last_action = chunk[-1]
         for i, action in enumerate(actions):
@@ -152,6 +155,9 @@ class _Lane:
             episode.steps += 1
             episode.held_steps += i < held
             episode.success_end = outcome.success
+            if outcome.success_alt is not None:
+                episode.success_alt_end = outcome.success_alt
+                episode.success_alt_ever = bool(episode.success_alt_ever) or outcome.success_alt
             if outcome.success and not episode.success_ever:
                 episode.success_ever, episode.steps_to_success = True, episode.steps
             if not math.isfinite(outcome.reward):

@@ -167,6 +167,8 @@ def episode_row(unit: Unit, episode: Episode, checkpoint: str | None) -> dict[st
         "executed_steps": unit.method.executed_steps, "engine": unit.task.engine, "assets": unit.task.assets,
         "versions": versions() | versions_of(unit.variant.runtime),
     }  # fmt: skip
+    if episode.success_alt_ever is not None:
+        row |= {"success_alt_ever": episode.success_alt_ever, "success_alt_end": episode.success_alt_end}
     if unit.realtime is None:
         return row
     return {

@@ -13,7 +13,7 @@ from typing import Any
 
 from bench.interfaces import Task, TaskSpec, UserError, unknown
 
-QUICK = ("metaworld/drawer-open", "metaworld/button-press", "metaworld/basketball")
+QUICK = ("metaworld/drawer-open", "metaworld/button-press", "metaworld/basketball", "adroit/hammer")
 PLUGINS = "bench.tasks"  # entry point group: name = "module:Class", Class.spec a TaskSpec, Class() the task
 
 

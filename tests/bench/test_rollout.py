@@ -56,6 +56,25 @@ def test_success_is_looked_at_in_every_step(step: int) -> None:
     assert episode.success_end == (step == 12)
 
 
+class Lenient(Blink):
+    """Has a second rule of success, by which one more step is a success."""
+
+    def step(self, action: object) -> Outcome:
+        outcome = super().step(action)
+        return outcome._replace(success_alt=self.count in (self.blink, self.blink + 1))
+
+
+@pytest.mark.parametrize(
+    ("step", "ever", "end"), [(3, True, False), (11, True, True), (12, True, True), (99, False, False)]
+)
+def test_a_second_rule_of_success_is_recorded_beside_the_first(step: int, ever: bool, end: bool) -> None:
+    episode = run(1, tasks=[Lenient(step)])[0]
+    assert (episode.success_alt_ever, episode.success_alt_end) == (ever, end)
+    assert (episode.success_ever, episode.success_end) == (step <= 12, step == 12)
+    other = run(1)[0]
+    assert (other.success_alt_ever, other.success_alt_end) == (None, None)
+
+
 def test_clouds_are_made_only_where_the_policy_looks() -> None:
     task = FakeTask()
     run(1, tasks=[task])

@@ -10,7 +10,14 @@ from gymnasium.utils.env_checker import check_env
 import envs
 from envs.gym import TaskEnv
 
-TASKS = ["metaworld/drawer-open", "metaworld/basketball", "metaworld/stick-pull", "dexart/bucket"]
+TASKS = [
+    "metaworld/drawer-open",
+    "metaworld/basketball",
+    "metaworld/stick-pull",
+    "adroit/hammer",
+    "adroit/pen",
+    "dexart/bucket",
+]
 
 
 def test_every_available_task_is_registered() -> None:

@@ -1,0 +1,113 @@
+"""The experts of the Adroit tasks: a library of planned episodes, of which one is moved to the layout at hand.
+
+An episode starts with the nearest planned ones being moved to its layout (`envs.experts.adroit_transfer`) and tried in
+a second simulator, nearest first; the first that solves it is executed. `tools/plan_adroit_library.py` makes the
+libraries; `docs/adroit.md` says how, at what cost, and what came of it.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, NamedTuple
+
+import mujoco
+import numpy as np
+from safetensors.numpy import load
+
+from bench.interfaces import UserError
+from envs.experts.adroit_transfer import transfer
+
+if TYPE_CHECKING:
+    from envs.adroit import Adroit
+
+CANDIDATES = 12  # planned episodes that are tried: about half a second
+STATE = mujoco.mjtState.mjSTATE_INTEGRATION
+
+
+class Library(NamedTuple):
+    """Planned episodes of one task: M episodes of T actions."""
+
+    actions: np.ndarray  # [M, T, A] float32
+    joints: np.ndarray  # [M, T, Q] float32, before each action
+    layouts: np.ndarray  # [M, 3] float32, what `layout` gave
+
+
+class Trial(NamedTuple):
+    """What came of an action sequence in the second simulator."""
+
+    actions: np.ndarray  # [T, A] float32
+    joints: np.ndarray  # [T, Q] float32
+    successes: int  # steps in which both rules of success held
+    solved: bool  # they held in the last step, and in enough steps for a demonstration
+
+
+@cache
+def library(name: str) -> Library:
+    """The library of ``door``, ``hammer`` or ``pen``. Raises `UserError` if there is none."""
+    file = files("envs.experts").joinpath(f"adroit_{name}.safetensors")
+    if not file.is_file():
+        raise UserError(f"adroit/{name} has no expert yet: python tools/plan_adroit_library.py {name}")
+    return Library(**load(file.read_bytes()))
+
+
+def layout(task: Adroit) -> np.ndarray:
+    """What differs between episodes [3]: place of door or nail in metres, direction of the pen that is the goal."""
+    model, data = task._env.model, task._env.data
+    if task.name == "pen":
+        axis = data.site("target_top").xpos - data.site("target_bottom").xpos
+        return axis / np.linalg.norm(axis)
+    return model.body({"door": "frame", "hammer": "nail_board"}[task.name]).pos.copy()
+
+
+def attempt(task: Adroit, scratch: Adroit, actions: np.ndarray) -> Trial:
+    """Execute actions in ``scratch`` from where ``task`` is, the last one until the episode ends.
+
+    An episode that is not solved when the actions are over is given up.
+    """
+    model, data = task._env.model, task._env.data
+    state = np.empty(mujoco.mj_stateSize(model, STATE))
+    mujoco.mj_getState(model, data, state, STATE)
+    scratch.reset(0)
+    scratch._env.model.body_pos[:], scratch._env.model.body_quat[:] = model.body_pos, model.body_quat
+    mujoco.mj_setState(scratch._env.model, scratch._env.data, state, STATE)
+    mujoco.mj_kinematics(scratch._env.model, scratch._env.data)  # where the goal is
+    joints, successes, good = [], 0, False
+    for step in range(task.spec.max_steps):
+        if step < len(actions):
+            joints.append(scratch._env.data.qpos.astype(np.float32))
+        elif not good:
+            break
+        outcome = scratch.step(actions[min(step, len(actions) - 1)])
+        good = outcome.success and bool(outcome.success_alt)
+        successes += good
+        if outcome.done:
+            good = False
+            break
+    return Trial(actions, np.array(joints), successes, good and successes >= task.spec.min_success_steps)
+
+
+def choose(task: Adroit, scratch: Adroit, episodes: Library, candidates: int = CANDIDATES) -> Trial:
+    """The nearest planned episode that solves the layout at hand, or the most successful one if none does."""
+    here = layout(task)
+    trials = []
+    for index in np.argsort(np.linalg.norm(episodes.layouts - here, axis=1), kind="stable")[:candidates]:
+        shift = here - episodes.layouts[index]
+        actions = transfer(task.name, task._env, episodes.actions[index], episodes.joints[index], shift)
+        trials.append(attempt(task, scratch, actions))
+        if trials[-1].solved:
+            break
+    return max(trials, key=lambda trial: (trial.solved, trial.successes))
+
+
+class LibraryExpert:
+    """Executes what `choose` found for the episode that has been started."""
+
+    def __init__(self, task: Adroit, scratch: Adroit) -> None:
+        self._actions, self._step = choose(task, scratch, library(task.name)).actions, 0
+
+    def act(self) -> np.ndarray:
+        """Return the next action ``[A]``."""
+        action = self._actions[min(self._step, len(self._actions) - 1)]
+        self._step += 1
+        return action
