@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from envs.adroit import Adroit
 
 CANDIDATES = 12  # planned episodes that are tried: about half a second
+HOLD_AFTER = (4, 8)  # actions after the first success
 STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 
 
@@ -38,7 +39,8 @@ class Trial(NamedTuple):
 
     actions: np.ndarray  # [T, A] float32
     joints: np.ndarray  # [T, Q] float32
-    successes: int  # steps in which both rules of success held
+    first: int | None  # the first step after which both rules of success held, from 0
+    successes: int  # in how many they did
     solved: bool  # they held in the last step, and in enough steps for a demonstration
 
 
@@ -72,7 +74,7 @@ def attempt(task: Adroit, scratch: Adroit, actions: np.ndarray) -> Trial:
     scratch._env.model.body_pos[:], scratch._env.model.body_quat[:] = model.body_pos, model.body_quat
     mujoco.mj_setState(scratch._env.model, scratch._env.data, state, STATE)
     mujoco.mj_kinematics(scratch._env.model, scratch._env.data)  # where the goal is
-    joints, successes, good = [], 0, False
+    joints, first, successes, good = [], None, 0, False
     for step in range(task.spec.max_steps):
         if step < len(actions):
             joints.append(scratch._env.data.qpos.astype(np.float32))
@@ -81,10 +83,11 @@ def attempt(task: Adroit, scratch: Adroit, actions: np.ndarray) -> Trial:
         outcome = scratch.step(actions[min(step, len(actions) - 1)])
         good = outcome.success and bool(outcome.success_alt)
         successes += good
+        first = step if good and first is None else first
         if outcome.done:
             good = False
             break
-    return Trial(actions, np.array(joints), successes, good and successes >= task.spec.min_success_steps)
+    return Trial(actions, np.array(joints), first, successes, good and successes >= task.spec.min_success_steps)
 
 
 def choose(task: Adroit, scratch: Adroit, episodes: Library, candidates: int = CANDIDATES) -> Trial:
@@ -95,6 +98,11 @@ def choose(task: Adroit, scratch: Adroit, episodes: Library, candidates: int = C
         shift = here - episodes.layouts[index]
         actions = transfer(task.name, task._env, episodes.actions[index], episodes.joints[index], shift)
         trials.append(attempt(task, scratch, actions))
+        for later in HOLD_AFTER:
+            if not trials[-1].solved and trials[-1].first is not None:  # solved it, and undid it: rather stand still
+                held = actions.copy()
+                held[trials[-1].first + later :] = held[min(trials[-1].first + later, len(held) - 1)]
+                trials.append(attempt(task, scratch, held))
         if trials[-1].solved:
             break
     return max(trials, key=lambda trial: (trial.solved, trial.successes))
