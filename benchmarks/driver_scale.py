@@ -1,7 +1,7 @@
 """The driver at the size of a large cluster: workers that end every unit at once, so that all time is the driver's.
 
-Time spent on making up the results is the workers' and is left out. Memory is that of the whole process. *records/CPU s*
-is what a busy machine would do with a core for the driver alone, waits for the disk left out.
+Time spent on making up the results is the workers' and is left out. Memory is that of the whole process.
+*records/CPU s* is by processor time: a core for the driver alone, without waits for the disk.
 """
 
 from __future__ import annotations
@@ -113,8 +113,8 @@ def _measure(spec: RunSpec, workers: int) -> Row:
     return {
         "workers": workers, "units": len(units), "records": records, "MiB": size / 2**20, **seconds,
         "records/s": records / seconds["drive s"], "bar": ">= 2000",
-        "records/s, all": records / sum(seconds.values()), "records/CPU s": records / cpu, "peak MiB": _peak_mib(), "of these before": before,
-        "bar MiB": "<= 500",
+        "records/s, all": records / sum(seconds.values()), "records/CPU s": records / cpu,
+        "peak MiB": _peak_mib(), "of these before": before, "bar MiB": "<= 500",
     }  # fmt: skip
 
 
