@@ -80,10 +80,17 @@ class Cache:
         return artifact
 
     def set_aside(self, key: str) -> None:
-        """Rename a damaged artefact, so that it is no longer there and can still be looked at."""
+        """Rename a damaged artefact, so that it is no longer there and can still be looked at.
+
+        Raises:
+            StorageError: It cannot be renamed.
+        """
         for path in (self._side(key), self.path(key)):
-            with suppress(FileNotFoundError):
-                path.replace(path.with_name(f"{path.name}.damaged"))
+            try:
+                with suppress(FileNotFoundError):
+                    path.replace(path.with_name(f"{path.name}.damaged"))
+            except OSError as error:
+                raise StorageError(f"{path}: damaged, and cannot be renamed ({error.strerror})") from None
 
     def save(self, key: str, artifact: Artifact) -> None:
         """Write an artefact; the side file comes last and makes it valid."""

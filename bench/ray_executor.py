@@ -58,11 +58,9 @@ class RayExecutor:
         try:
             # "local", as None would join whatever cluster the environment names.
             ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **local)
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except Exception as error:  # Ray raises just that where its processes do not come up in time
             where = f"the Ray cluster at '{address}'" if address else "a local Ray instance"
-            raise UserError(
-                f"cannot start {where}: {str(error).splitlines()[0]} (--workers 0 runs without Ray)"
-            ) from None
+            raise UserError(f"cannot start {where}: {first_line(error)} (--workers 0 runs without Ray)") from None
         if not (room := self._room()):
             ray.shutdown()
             raise UserError(f"Ray offers no {'GPU' if self._gpus else 'CPU'} to work on; see 'bench doctor'")

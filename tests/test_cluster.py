@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from bench.store import read_rows
-from tests.test_processes import finish, records, start, wait_for
+from tests.test_processes import PATIENCE_S, finish, records, start, wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(4 * PATIENCE_S)]
 
 
 class Nodes:

@@ -102,7 +102,7 @@ class TestWithFakes:
         said = capsys.readouterr().out
         assert f".{kind}: damaged; put aside, made again" in said
         assert "error" not in said
-        assert len(list(Path("cache").glob(f"*.{kind}.damaged"))) == 2  # demonstrations and checkpoint
+        assert len(list(Path("cache").glob(f"*.{kind}.damaged"))) == 2  # demos, checkpoint
 
     def test_a_dry_run_counts_what_is_done(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture

@@ -27,6 +27,7 @@ def _faulty_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     fakes = FaultyRegistry()
     monkeypatch.setattr(registry, "methods", lambda: fakes)
     monkeypatch.setattr(registry, "tasks", lambda: fakes)
+    monkeypatch.setattr("bench.report.save", lambda *_: [])  # pictures take most of the time
 
 
 def run(root: Path, methods: str, tasks: str = "fake/walk", out: str = "run", **options) -> tuple[int, str]:

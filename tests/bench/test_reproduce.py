@@ -19,7 +19,8 @@ pytestmark = pytest.mark.usefixtures("fake_registry")
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Path:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("bench.report.save", lambda *_: [])  # pictures take most of the time
     spec = make_spec(["student", "base@nfe=2"], ["fake/walk", "fake/run"], (0, 1), "smoke")
     places = (tmp_path / "run", tmp_path / "cache", tmp_path / "reports")
     app.run(spec, app.Settings(*places, 0, None, "cpu", False, latency=False), Console(file=io.StringIO()))
