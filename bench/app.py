@@ -17,6 +17,7 @@ from rich.console import Console
 
 from bench.artifacts import Cache, write_atomically
 from bench.costs import Costs
+from bench.driver import Driver, ReadRows, State, find_missing, put_in_order, repair
 from bench.executor import Executor, InProcessExecutor, RayExecutor
 from bench.hardware import fingerprint
 from bench.interfaces import UserError
@@ -25,7 +26,6 @@ from bench.latency_stage import latency_jobs, missing_jobs, timed_variants
 from bench.plan import Kind, Unit, make_plan, plan_key, realtime_units
 from bench.progress import STAGES, display, duration, latency_display
 from bench.provenance import git_state
-from bench.run import Driver, ReadRows, State, find_missing, put_in_order, repair
 from bench.spec import RunSpec
 from bench.store import MANIFEST, RunFolder, load_run, read_manifest, read_rows
 from bench.worker import versions
@@ -45,6 +45,7 @@ class Settings:
     device: str
     dry_run: bool
     latency: bool = True
+    command: str | None = None  # as kept in the manifest; None: the command line of this process
 
 
 def run(spec: RunSpec, settings: Settings, console: Console) -> int:
@@ -178,7 +179,7 @@ def _write_manifest(folder: RunFolder, settings: Settings, seconds: float) -> No
     path = folder.path / MANIFEST
     before = read_manifest(folder.path)["wall_seconds"] if path.exists() else 0.0
     folder.write_manifest({
-        "command": shlex.join(["bench", *sys.argv[1:]]),
+        "command": settings.command or shlex.join(["bench", *sys.argv[1:]]),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "wall_seconds": round(before + seconds, 1),  # over all starts
         "device": settings.device,

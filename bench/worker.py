@@ -74,6 +74,8 @@ class Worker:
         return self._tasks
 
     def _demos(self, unit: Unit, report: Report) -> Artifact:
+        if unit.imported:
+            raise RuntimeError(f"the imported demo set {unit.imported} is not in the cache: import it again")
         task = self._simulators(unit.task.id, 1)[0]
         demos, seeds = collect_demos(task, unit.profile.demos, unit.base_seed, lambda f: report(f, None))
         return Artifact(pack_demos(demos), {"kind": unit.kind, "task": asdict(unit.task), "seeds": seeds})
@@ -159,6 +161,8 @@ def episode_row(unit: Unit, episode: Episode, checkpoint: str | None) -> dict[st
         "executed_steps": unit.method.executed_steps, "engine": unit.task.engine, "assets": unit.task.assets,
         "versions": versions() | versions_of(unit.variant.runtime),
     }  # fmt: skip
+    if unit.imported:
+        row["demos"] = unit.imported
     if unit.realtime is None:
         return row
     return {
