@@ -117,19 +117,19 @@ def test_a_damaged_chunk_is_named(tmp_path: Path) -> None:
         read_zarr(tmp_path / "demos")
 
 
-def test_a_store_runs_no_code(tmp_path: Path) -> None:
-    """A codec that unpickles what it reads would run whatever the file holds."""
-    path = write_raw(tmp_path / "demos")
-    marker = tmp_path / "was-here"
-    meta = path / "data/action/.zarray"
+@pytest.mark.parametrize("place", ["filters", "compressor"])
+def test_a_store_runs_no_code(place: str, tmp_path: Path) -> None:
+    """A codec that unpickles what it reads would run whatever the file says."""
+    path, marker = write_raw(tmp_path / "demos"), tmp_path / "was-here"
+    meta, codec = path / "data/action/.zarray", {"id": "pickle", "protocol": 2}
     described = json.loads(meta.read_text(encoding="utf-8"))
-    described |= {"filters": [{"id": "pickle", "protocol": 2}], "compressor": None}
+    described |= {"filters": [codec], "compressor": None} if place == "filters" else {"compressor": codec}
     meta.write_text(json.dumps(described), encoding="utf-8")
-    hostile = f"cpathlib\nPath\n(V{marker}\ntR."  # what a hostile file would hold; this one only makes a path
     for chunk in (path / "data/action").glob("[0-9]*"):
-        chunk.write_bytes(hostile.encode())
-    with pytest.raises(UserError, match="codec 'pickle'"):
+        chunk.write_text(f"cos\nmkdir\n(V{marker}\ntR.", encoding="utf-8")
+    with pytest.raises(UserError, match="pickle"):
         read_zarr(path)
+    assert not marker.exists()
 
 
 def test_figures_and_picture() -> None:

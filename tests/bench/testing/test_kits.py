@@ -81,7 +81,12 @@ METHODS = {
         changed(Mlp, training_state=lambda self: {f"net/{n}": t for n, t in self.state().items()}),
         "resumed from training_state() gave another",
     ),
-    "weights are shared": (changed(Mlp, state=lambda self: self.net.state_dict()), "state() changed after it"),
+    "snapshots are shared": (changed(Mlp, state=lambda self: self.net.state_dict()), "as copies"),
+    "checkpoints are shared": (
+        changed(Mlp, state=lambda self: self.net.state_dict(), training_state=lambda self: {
+            name: tensor.clone() for name, tensor in Mlp.training_state(self).items()
+        }), "state() changed after it",
+    ),
     "the normaliser is lost": (
         changed(Mlp, state=lambda self: {}, load_state=lambda self, state: None, training_state=lambda self: {
             name: tensor.clone() for name, tensor in self.net.state_dict().items()
