@@ -17,6 +17,7 @@ from rich.console import Console
 
 from bench.artifacts import Cache, DamagedError, write_atomically
 from bench.costs import Costs
+from bench.driver import RETRIES, Driver, ReadRows, State, find_missing, put_in_order, repair
 from bench.executor import Executor, InProcessExecutor
 from bench.hardware import fingerprint
 from bench.interfaces import UserError
@@ -26,7 +27,6 @@ from bench.plan import Kind, Unit, make_plan, plan_key, realtime_units
 from bench.progress import STAGES, display, duration, latency_display
 from bench.provenance import git_state, packages
 from bench.ray_executor import RayExecutor
-from bench.run import RETRIES, Driver, ReadRows, State, find_missing, put_in_order, repair
 from bench.spec import RunSpec
 from bench.store import MANIFEST, RunFolder, iterate_rows, load_run, read_manifest, read_replays
 from bench.worker import versions
@@ -48,6 +48,7 @@ class Settings:
     latency: bool = True
     cell_timeout_s: float | None = None  # the time that a unit of work may take
     retries: int = RETRIES  # of units whose worker died
+    command: str | None = None  # as kept in the manifest; None: the command line of this process
 
 
 def run(spec: RunSpec, settings: Settings, console: Console) -> int:
@@ -185,7 +186,7 @@ def _write_manifest(folder: RunFolder, settings: Settings, units: Sequence[Unit]
     path = folder.path / MANIFEST
     before = read_manifest(folder.path)["wall_seconds"] if path.exists() else 0.0
     folder.write_manifest({
-        "command": shlex.join(["bench", *sys.argv[1:]]),
+        "command": settings.command or shlex.join(["bench", *sys.argv[1:]]),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "wall_seconds": round(before + seconds, 1),  # over all starts
         "device": settings.device,

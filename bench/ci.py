@@ -23,6 +23,8 @@ def run_again(base: Path, folder: Path, console: Console) -> Path:
     """
     manifest = read_manifest(base)
     asked = manifest["spec"]
+    if asked.get("demos"):
+        raise UserError(f"{base}: made with imported demos; run it again with --demos, and compare the two folders")
     spec = make_spec(
         asked["methods"], asked["tasks"], asked["seeds"], asked["profile"], asked["episodes"], asked["base_seed"]
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -15,9 +16,8 @@ from bench import registry
 from bench.artifacts import write_atomically
 from bench.export import Format, export
 from bench.interfaces import UserError, unknown
-from bench.plan import make_plan, plan_key
 from bench.schemas import MODELS, file_name, json_schema
-from bench.spec import PROFILES, RunSpec, make_spec
+from bench.spec import PROFILES
 
 app = typer.Typer(
     help="Which robot policy should I run? Measures success and speed of visuomotor policies, and reports them.",
@@ -26,8 +26,12 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
+demos_app = typer.Typer(help="Export, import and look at demo sets.", no_args_is_help=True)
+app.add_typer(demos_app, name="demos")
 RESULTS, REPORTS, EXPORTS = Path("results"), Path("reports"), Path("exports")
 BASELINE = RESULTS / "baseline"
+CacheFolder = Annotated[Path, typer.Option("--cache", envvar="BENCH_CACHE", help="Folder of demo sets.")]
+ProfileName = Annotated[str, typer.Option("--profile", help="Whose number of demos a task's expert makes.")]
 
 
 class Device(StrEnum):
@@ -52,6 +56,13 @@ class Listing(StrEnum):
     tasks = "tasks"
     methods = "methods"
     profiles = "profiles"
+
+
+class Kind(StrEnum):
+    """What can be written anew."""
+
+    method = "method"
+    task = "task"
 
 
 @app.command()
@@ -93,6 +104,13 @@ def run(
     with_baselines: Annotated[
         bool, typer.Option("--with-baselines", help="Also measure the teacher and a student with fewer and more steps.")
     ] = False,
+    demos: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TASK=SOURCE",
+            help="Train on imported demos: a Zarr store, or the key of an imported set. May be given several times.",
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
 ) -> None:
     """Measure: demos, training, evaluation, latency, report.
@@ -110,24 +128,24 @@ def run(
 
       bench run --methods sdm,bc --with-baselines
 
+      bench run --methods dp3 --tasks metaworld/drawer-open --demos metaworld/drawer-open=my_demos.zarr
+
       bench run --methods dp3,sdm --tasks 'metaworld/door-*' --profile smoke --dry-run
     """
     from bench import app as application
+    from bench.api import prepare
 
-    if ray_address and workers == 0:
-        raise UserError("--workers 0 works in this process, --ray-address on a cluster: give one of them")
+    console = _console()
     variants = _items(methods) + (registry.methods().baselines() if with_baselines else [])
-    spec = make_spec(variants, _items(tasks), _numbers(seeds), profile, episodes, control_hz=control_hz)
-    console, torch_device = _console(), _device(device)
+    spec, settings = prepare(
+        variants, _items(tasks), _numbers(seeds), profile, episodes, control_hz=control_hz,
+        demos=_sources(demos or []), out=out, cache=cache, reports=reports, workers=workers, ray_address=ray_address,
+        device=device.value, console=console, dry_run=dry_run, cell_timeout_s=cell_timeout,
+    )  # fmt: skip
     if "all" in _items(tasks):
         for suite, reason in _missing_suites().items():
             console.print(f"left out of 'all': {suite} ({reason})", style="yellow", highlight=False, soft_wrap=True)
-    folder = out or RESULTS / _run_name(spec, tasks, torch_device)
-    settings = application.Settings(
-        folder, cache or folder.parent / "cache", reports, workers, ray_address, torch_device, dry_run,
-        cell_timeout_s=cell_timeout,
-    )  # fmt: skip
-    raise typer.Exit(application.run(spec, settings, console))
+    raise typer.Exit(application.run(spec, replace(settings, command=None), console))
 
 
 @app.command()
@@ -233,7 +251,7 @@ def compare(
     import tempfile
 
     from bench.ci import run_again
-    from bench.compare import compare as compare_runs
+    from bench.comparison import compare as compare_runs
     from bench.store import load_run
 
     if ci == (new is not None):
@@ -321,10 +339,12 @@ def latency(
 
       bench latency --methods dp3,sdm --profile smoke --calls 100
     """
+    from bench.api import find_device
     from bench.latency_command import Request, compare_latency
 
+    where = find_device(device.value)
     request = Request(
-        tuple(_items(methods)), task, profile, seed, cache, threads.value, seconds, calls, blocks, _device(device), json
+        tuple(_items(methods)), task, profile, seed, cache, threads.value, seconds, calls, blocks, where, json
     )
     raise typer.Exit(compare_latency(request, _console()))
 
@@ -391,11 +411,92 @@ def schema(
 
 
 @app.command()
+def new(
+    kind: Annotated[Kind, typer.Argument(help="What to write.")],
+    name: Annotated[str, typer.Argument(help="Of the method, or id of the task, [cyan]suite/name[/cyan].")],
+    out: Annotated[Path, typer.Option(help="Folder in which the package gets a folder of its own.")] = Path(),
+) -> None:
+    """Write a small method or task that works, with its tests, as a package of your own: change it from there.
+
+    Examples:
+
+      bench new method my-policy
+
+      bench new task toy/reach
+    """
+    from bench.skeleton import write_skeleton
+
+    files = write_skeleton(kind.value, name, out)
+    console = _console()
+    for file in files:
+        console.print(str(file), highlight=False, markup=False, soft_wrap=True)
+    folder = files[0].parent
+    how = f"next: cd {folder} && pip install -e . && pytest; docs/add-a-{kind.value}.md tells the rest"
+    console.print(how, highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
 def doctor() -> None:
     """Check what is there, what is missing and how to get it; exit code 1 if the built-in path would not run."""
     from bench.doctor import check
 
     raise typer.Exit(check(_console()))
+
+
+@demos_app.command(name="export")
+def demos_export(
+    source: Annotated[str, typer.Argument(help="A task (its expert's demos), or the key of a demo set.")],
+    out: Annotated[Path, typer.Argument(help="The Zarr store to write.")],
+    profile: ProfileName = "lite",
+    cache: CacheFolder = RESULTS / "cache",
+) -> None:
+    """Write a demo set as a Zarr store in the layout of 3D Diffusion Policy.
+
+    Example:
+
+      bench demos export metaworld/drawer-open drawer.zarr
+    """
+    from bench.artifacts import Cache
+    from bench.demos_command import export_demos
+
+    export_demos(source, out, profile, Cache(cache), _console())
+
+
+@demos_app.command(name="import")
+def demos_import(
+    store: Annotated[Path, typer.Argument(help="A Zarr store in the layout of 3D Diffusion Policy.")],
+    task: Annotated[str, typer.Option(help="The task that it holds demonstrations of.")],
+    cache: CacheFolder = RESULTS / "cache",
+) -> None:
+    """Check a Zarr store and keep it as demonstrations of a task.
+
+    Example:
+
+      bench demos import drawer.zarr --task metaworld/drawer-open
+    """
+    from bench.artifacts import Cache
+    from bench.demos_command import import_demos
+
+    import_demos(store, task, Cache(cache), _console())
+
+
+@demos_app.command(name="inspect")
+def demos_inspect(
+    source: Annotated[str, typer.Argument(help="A Zarr store, a task, or the key of a demo set.")],
+    picture: Annotated[Path | None, typer.Option(help="Draw a picture there (PNG).")] = None,
+    profile: ProfileName = "lite",
+    cache: CacheFolder = RESULTS / "cache",
+) -> None:
+    """Show counts and ranges of a demo set.
+
+    Example:
+
+      bench demos inspect drawer.zarr --picture drawer.png
+    """
+    from bench.artifacts import Cache
+    from bench.demos_command import inspect_demos
+
+    inspect_demos(source, profile, Cache(cache), picture, _console())
 
 
 def main() -> None:
@@ -433,19 +534,16 @@ def _numbers(text: str) -> list[int]:
         raise UserError(f"--seeds '{text}': write whole numbers, as in 0,1,2") from None
 
 
-def _device(device: Device) -> str:
-    import torch
-
-    if device is Device.cuda and not torch.cuda.is_available():
-        raise UserError("--device cuda: no GPU that torch can use; 'bench doctor' says more, --device cpu works always")
-    return "cuda" if device is not Device.cpu and torch.cuda.is_available() else "cpu"
-
-
-def _run_name(spec: RunSpec, tasks: str, device: str) -> str:
-    """A folder name that people recognise and that no other plan has."""
-    words = "".join(c if c.isalnum() else "-" for c in tasks).strip("-")
-    rate = f"-{spec.control_hz}hz" if spec.control_hz else ""
-    return f"{words[:40]}-{spec.profile}{rate}-{plan_key(make_plan(spec, device))[:8]}"
+def _sources(texts: list[str]) -> dict[str, str]:
+    sources: dict[str, str] = {}
+    for text in texts:
+        task, equals, source = text.partition("=")
+        if not (task and equals and source):
+            raise UserError(f"--demos '{text}': write task=source, as in metaworld/drawer-open=demos.zarr")
+        if task in sources:
+            raise UserError(f"--demos: two demo sets for {task}, give one")
+        sources[task] = source
+    return sources
 
 
 def _console() -> Console:

@@ -39,6 +39,7 @@ class Unit:
     demos: str | None = None  # key of the demo set (train)
     checkpoint: str | None = None  # key of the teacher (train) or of the policy (evaluate and realtime)
     realtime: RealTime | None = None  # realtime: control rate and latency
+    imported: str | None = None  # key of the demo set that all of it comes from, where that was imported
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -61,10 +62,10 @@ class Unit:
 def make_plan(spec: RunSpec, device: str = "cpu") -> list[Unit]:
     """All units of a run, parents before children, in canonical order (task, then training seed, then method)."""
     specs = registry.tasks().specs()
-    budget = profile(spec.profile)
+    budget, imported = profile(spec.profile), dict(spec.demos)
     units: dict[str, Unit] = {}
     for task_id in spec.tasks:
-        demos = _demos_unit(specs[task_id], budget, spec.base_seed)
+        demos = demos_unit(specs[task_id], budget, spec.base_seed, imported.get(task_id))
         units[demos.key] = demos
         for seed in spec.seeds:
             for text in spec.methods:
@@ -118,11 +119,12 @@ def lineage(units: Iterable[Unit], unit: Unit) -> list[Unit]:
     return chain[::-1]
 
 
-def _demos_unit(task: TaskSpec, budget: Profile, base_seed: int) -> Unit:
-    key = content_key({
+def demos_unit(task: TaskSpec, budget: Profile, base_seed: int, imported: str | None = None) -> Unit:
+    """The demo set of a task: of its expert, or ``imported``, whose key holds the hash of the data."""
+    key = imported or content_key({
         "protocol": PROTOCOL, "kind": "demos", "task": asdict(task), "count": budget.demos, "base_seed": base_seed,
     })  # fmt: skip
-    return Unit(Kind.DEMOS, key, task, budget, base_seed)
+    return Unit(Kind.DEMOS, key, task, budget, base_seed, imported=imported)
 
 
 def _train_units(variant: Variant, demos: Unit, seed: int, device: str) -> list[Unit]:

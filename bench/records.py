@@ -52,6 +52,7 @@ class EpisodeRow(_Cell):
     engine: str
     assets: str
     versions: dict[str, str]
+    demos: str | None = None  # key of the imported demo set; rows that come from the expert's have none
 
 
 class RealtimeRow(EpisodeRow):
@@ -74,6 +75,7 @@ class CurveRow(_Cell):
     episodes: PositiveInt
     successes: NonNegativeInt
     losses: dict[str, float]
+    demos: str | None = None  # as in `EpisodeRow`
 
 
 Interval = Annotated[list[float | None], Field(min_length=2, max_length=2)]
@@ -194,6 +196,7 @@ class ManifestSpec(BaseModel):
     episodes: PositiveInt
     base_seed: NonNegativeInt
     control_hz: PositiveInt | None = None
+    demos: dict[str, str] | None = None
 
 
 class Manifest(BaseModel):

@@ -79,12 +79,13 @@ def _describe(name: str, task: TaskSpec, profile: str, options: tuple[tuple[str,
 
 @cache
 def code_version(module_name: str) -> str:
-    """Hash of the source of a module and of the modules of its own top-level package that it imports.
+    """Hash of the source of a module and of what it imports from its own top-level package and from ``methods``.
 
     Part of the content keys: editing a method makes its old checkpoints stale and nobody else's. Comments, docstrings
     and layout do not count.
     """
     package = module_name.partition(".")[0]
+    roots = {package, "methods"}  # a plugin may be built from the networks of the methods here
     pending, seen = [module_name], {}
     while pending:
         name = pending.pop()
@@ -94,19 +95,20 @@ def code_version(module_name: str) -> str:
         tree = ast.parse(Path(source).read_text(encoding="utf-8"))
         seen[name] = hashlib.sha256(ast.dump(_without_docstrings(tree)).encode()).hexdigest()
         for node in ast.walk(tree):
-            found = _imported(node)
-            pending += [n for n in found if n.partition(".")[0] == package and importlib.util.find_spec(n)]
+            found = _imported(node, module.__package__ or "")
+            pending += [n for n in found if n.partition(".")[0] in roots and importlib.util.find_spec(n)]
     # A package's __init__ is a registry: listing one more method there must not make the others stale.
-    listing = sorted((name, digest) for name, digest in seen.items() if name != package)
+    listing = sorted((name, digest) for name, digest in seen.items() if name == module_name or name not in roots)
     return hashlib.sha256(repr(listing).encode()).hexdigest()[:12]
 
 
-def _imported(node: ast.AST) -> list[str]:
-    """Absolute names of modules that an import statement may load."""
+def _imported(node: ast.AST, package: str) -> list[str]:
+    """Absolute names of modules that an import statement in a module of ``package`` may load."""
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
-    if isinstance(node, ast.ImportFrom) and node.module and not node.level:
-        return [node.module, *(m for a in node.names if _is_module(m := f"{node.module}.{a.name}"))]
+    if isinstance(node, ast.ImportFrom):
+        base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+        return [base, *(m for a in node.names if _is_module(m := f"{base}.{a.name}"))]
     return []
 
 

@@ -12,13 +12,13 @@ from rich.console import Console
 
 from bench import app
 from bench.artifacts import Cache
-from bench.compare.matching import same_machine
+from bench.comparison.matching import same_machine
 from bench.costs import Costs
+from bench.driver import FILES, find_missing
 from bench.hardware import fingerprint
 from bench.interfaces import UserError
 from bench.plan import Kind, Unit, make_plan, plan_key
 from bench.provenance import git_state
-from bench.run import FILES, find_missing
 from bench.spec import RunSpec, make_spec
 from bench.store import RunFolder, iterate_rows, read_manifest
 from bench.worker import versions

@@ -109,10 +109,14 @@ class RunSpec:
     episodes: int  # test episodes per cell
     base_seed: int = 0  # of demos, initial states and policy noise
     control_hz: int | None = None  # control steps per second of the evaluation in real time; None: there is none
+    demos: tuple[tuple[str, str], ...] = ()  # task and key of its imported demo set; the others have their expert's
 
     def to_json(self) -> dict[str, object]:
-        """Plain JSON values, as stored in the manifest; a control rate that is not asked for is left out."""
-        values = {**asdict(self), "methods": list(self.methods), "tasks": list(self.tasks), "seeds": list(self.seeds)}
+        """Plain JSON values, as stored in the manifest; a control rate or demos that are not asked for are left out."""
+        values = {
+            **asdict(self), "methods": list(self.methods), "tasks": list(self.tasks), "seeds": list(self.seeds),
+            "demos": dict(self.demos) or None,
+        }  # fmt: skip
         return {k: v for k, v in values.items() if v is not None}
 
     @property
@@ -129,6 +133,7 @@ def make_spec(
     episodes: int | None = None,
     base_seed: int = 0,
     control_hz: int | None = None,
+    demos: Mapping[str, str] | None = None,
 ) -> RunSpec:
     """Resolve and check what a user asked for. Raises `UserError` before anything is written."""
     budget = profile(profile_name)
@@ -144,8 +149,11 @@ def make_spec(
     task_ids = registry.tasks().select(tasks)
     specs = registry.tasks().specs()
     in_order = tuple(task_id for task_id in specs if task_id in set(task_ids))
+    if strange := sorted(set(demos or {}) - set(in_order)):
+        raise UserError(f"--demos {strange[0]}=...: the run has no such task; it has {', '.join(in_order[:12])}")
     variants = _distinct([Variant.parse(m) for m in methods], specs[in_order[0]], budget.name)
-    return RunSpec(variants, in_order, tuple(sorted(set(seeds))), budget.name, count, base_seed, control_hz)
+    imported = tuple(sorted((demos or {}).items()))
+    return RunSpec(variants, in_order, tuple(sorted(set(seeds))), budget.name, count, base_seed, control_hz, imported)
 
 
 def _distinct(variants: Sequence[Variant], task: TaskSpec, profile_name: str) -> tuple[str, ...]:

@@ -78,6 +78,8 @@ class Worker:
         return self._tasks
 
     def _demos(self, unit: Unit, report: Report) -> Artifact:
+        if unit.imported:
+            raise RuntimeError(f"the imported demo set {unit.imported} is not in the cache: import it again")
         task = self._simulators(unit.task.id, 1)[0]
         demos, seeds = collect_demos(task, unit.profile.demos, unit.base_seed, lambda f: report(f, None))
         return Artifact(pack_demos(demos), {"kind": unit.kind, "task": asdict(unit.task), "seeds": seeds})
@@ -169,6 +171,8 @@ def episode_row(unit: Unit, episode: Episode, checkpoint: str | None) -> dict[st
     }  # fmt: skip
     if episode.success_alt_ever is not None:
         row |= {"success_alt_ever": episode.success_alt_ever, "success_alt_end": episode.success_alt_end}
+    if unit.imported:
+        row["demos"] = unit.imported
     if unit.realtime is None:
         return row
     return {

@@ -19,11 +19,11 @@ from rich.console import Console
 from bench import registry
 from bench.artifacts import Artifact, Cache
 from bench.costs import Costs
+from bench.driver import Driver, find_missing, put_in_order
 from bench.executor import Done, Event, Progress
 from bench.plan import Kind, Unit, make_plan, plan_key
 from bench.progress import display
 from bench.rollout import Episode
-from bench.run import Driver, find_missing, put_in_order
 from bench.spec import RunSpec
 from bench.store import RunFolder
 from bench.worker import Result, episode_row

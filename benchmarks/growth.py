@@ -17,6 +17,7 @@ from rich.console import Console
 
 from bench.artifacts import Artifact, Cache
 from bench.costs import Costs
+from bench.driver import Driver, find_missing, put_in_order
 from bench.executor import Done, Event
 from bench.hardware import fingerprint
 from bench.plan import Kind, Unit, make_plan, plan_key
@@ -24,7 +25,6 @@ from bench.progress import display
 from bench.provenance import git_state
 from bench.report import write_report
 from bench.rollout import Episode
-from bench.run import Driver, find_missing, put_in_order
 from bench.seeding import Purpose, episode_seed
 from bench.spec import make_spec
 from bench.store import RunFolder, load_run

@@ -125,6 +125,7 @@ def _protocol(run: Run, measures: Measures) -> Iterable[str]:
         f"episodes per task, method and training seed; the same initial states for all methods. Training seeds: "
         f"{', '.join(map(str, spec['seeds']))}. Checkpoints: the last weights, none selected.\n"
         "- Learning curves: selection episodes, which share no initial state with the test episodes.\n"
+        f"{_demos_words(spec)}"
         f"- {_latency_words(measures)}"
     )
     git = manifest.get("git") or {}
@@ -144,6 +145,13 @@ def _protocol(run: Run, measures: Measures) -> Iterable[str]:
         longest = max((len(ticks) for ticks in re.findall("`+", text)), default=0)
         fence = "`" * max(3, longest + 1)
         yield f"Command:\n\n{fence}sh\n{text}\n{fence}"
+
+
+def _demos_words(spec: Mapping[str, Any]) -> str:
+    """Nothing where all demonstrations are those of the experts."""
+    imported = spec.get("demos") or {}
+    sets = ", ".join(f"{escape_markdown(task)} ({key})" for task, key in imported.items())
+    return f"- Demonstrations: imported for {sets}; of the scripted experts for other tasks.\n" if sets else ""
 
 
 def _latency_words(measures: Measures) -> str:

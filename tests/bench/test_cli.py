@@ -112,7 +112,7 @@ class TestWithFakes:
         assert "1 done already" in capsys.readouterr().out.splitlines()[-2]
 
     def test_the_base_run_again_is_equal(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
-        monkeypatch.setattr("bench.compare.matching.same_machine", lambda *_: True)
+        monkeypatch.setattr("bench.comparison.matching.same_machine", lambda *_: True)
         call(monkeypatch, *self.RUN, "base,student", "--out", "results/baseline")
         assert call(monkeypatch, "compare", "--ci", "--json", "found/it.json", "--markdown", "found/it.md") == 0
         assert capsys.readouterr().out.endswith("no regression\n")

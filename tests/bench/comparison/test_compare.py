@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.compare import Comparison, compare
-from bench.compare.matching import same_machine
+from bench.comparison import Comparison, compare
+from bench.comparison.matching import same_machine
 from bench.interfaces import UserError
 from bench.stats import Verdict
 from bench.store import Run

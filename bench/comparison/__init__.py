@@ -9,9 +9,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from bench.compare.latency import LatencyRow, compare_latency
-from bench.compare.matching import changed_episodes, pair_episodes, same_machine
-from bench.compare.success import SuccessRow, compare_success
+from bench.comparison.latency import LatencyRow, compare_latency
+from bench.comparison.matching import changed_episodes, pair_episodes, same_machine
+from bench.comparison.success import SuccessRow, compare_success
 from bench.report.table import Column, Table, count, factor, milliseconds, probability, share
 from bench.stats import ALPHA, MARGIN, Verdict
 from bench.store import Run

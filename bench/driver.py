@@ -305,6 +305,8 @@ def curve_rows(unit: Unit, curve: Iterable[Mapping[str, Any]]) -> list[dict[str,
         "difficulty": unit.task.difficulty, "method": str(unit.variant), "profile": unit.profile.name,
         "training_seed": unit.training_seed,
     }  # fmt: skip
+    if unit.imported:
+        cell["demos"] = unit.imported
     return [{**cell, **point} for point in curve]
 
 

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from bench.artifacts import Cache
 from bench.costs import Costs
+from bench.driver import Driver, find_missing, put_in_order, repair
 from bench.executor import Event, InProcessExecutor
 from bench.plan import Unit, make_plan, plan_key, realtime_units
 from bench.progress import Clock
-from bench.run import Driver, find_missing, put_in_order, repair
 from bench.spec import make_spec
 from bench.store import RunFolder
 

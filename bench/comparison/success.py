@@ -28,7 +28,7 @@ class SuccessRow:
 
 
 def compare_success(pairs: pd.DataFrame, margin: float) -> list[SuccessRow]:
-    """Judge every method on every suite of matched episodes (`bench.compare.matching.pair_episodes`)."""
+    """Judge every method on every suite of matched episodes (`bench.comparison.matching.pair_episodes`)."""
     keys, groups, tasks = [], [], []
     for (suite, variant), own in pairs.groupby(["suite_base", "variant"], sort=True):
         names, row = np.unique(own["task"].to_numpy(str), return_inverse=True)

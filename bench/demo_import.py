@@ -1,0 +1,113 @@
+"""Demo sets of others in the cache, under keys that hold the hash of their data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from bench import registry
+from bench.artifacts import Artifact, Cache, pack_demos, unpack_demos
+from bench.demo_files import ARRAYS, read_zarr
+from bench.interfaces import DemoSet, TaskSpec, UserError, unknown
+from bench.spec import PROTOCOL, content_key
+
+KEY = re.compile("[0-9a-f]{20}")
+
+
+def import_key(task: TaskSpec, artifact: Artifact) -> str:
+    """Content key of an imported demo set: of the task, and of the data themselves."""
+    return content_key({
+        "protocol": PROTOCOL, "kind": "imported demos", "task": asdict(task), "sha256": artifact.sha256,
+    })  # fmt: skip
+
+
+def import_zarr(path: Path, task: TaskSpec) -> tuple[str, Artifact, list[str]]:
+    """Read a store as demonstrations of a task.
+
+    Returns:
+        key and artefact for the cache, and what was changed on the way: lines for people.
+
+    Raises:
+        UserError: see `bench.demo_files.read_zarr`, or its sizes are not those of the task.
+    """
+    demos, notes = read_zarr(path)
+    demos, more = _fit(demos, task, str(path))
+    notes += more
+    info = {"kind": "demos", "task": asdict(task), "imported": {"from": path.name, "notes": notes}}
+    artifact = Artifact(pack_demos(demos), info)
+    return import_key(task, artifact), artifact, notes
+
+
+@dataclass(frozen=True)
+class Imports:
+    """Demo sets of others that a run shall train on."""
+
+    keys: dict[str, str]  # by task id
+    artifacts: dict[str, Artifact]  # by key: those that the cache may lack
+    notes: list[str]  # what was changed on the way: lines for people
+
+    def keep(self, cache: Cache) -> None:
+        """Put into the cache what is not there."""
+        for key, artifact in self.artifacts.items():
+            if key not in cache:
+                cache.save(key, artifact)
+
+
+def resolve(requests: Mapping[str, str], cache: Cache) -> Imports:
+    """Read and check the imported demo sets of a run; writes nothing.
+
+    Args:
+        requests: by task id, a Zarr store, or the key of a set that was imported before.
+        cache: where imported sets are.
+
+    Raises:
+        UserError: an unknown task, a source that is neither, or data that do not fit.
+    """
+    specs = registry.tasks().specs()
+    found = Imports({}, {}, [])
+    for name, source in requests.items():
+        if name not in specs:
+            raise unknown("task", name, specs)
+        if not Path(source).exists() and KEY.fullmatch(source):
+            load_imported(source, specs[name], cache)
+            found.keys[name] = source
+            continue
+        key, artifact, notes = import_zarr(Path(source), specs[name])
+        found.keys[name], found.artifacts[key] = key, artifact
+        found.notes.extend(f"demos of {name}: {line}" for line in (f"{source}, imported as {key}", *notes))
+    return found
+
+
+def load_imported(key: str, task: TaskSpec, cache: Cache) -> DemoSet:
+    """An imported set from the cache. Raises `UserError` where it is not there, or not of this task as it is now."""
+    if key not in cache:
+        raise UserError(f"no imported demo set {key} in {cache.folder}: import it with 'bench demos import'")
+    artifact = cache.load(key)
+    if import_key(task, artifact) != key:
+        raise UserError(
+            f"{key} is no demo set that was imported for {task.id} with {task.engine}: import it again with "
+            "'bench demos import'"
+        )
+    return unpack_demos(artifact.data)
+
+
+def _fit(demos: DemoSet, task: TaskSpec, where: str) -> tuple[DemoSet, list[str]]:
+    """Refuse sizes that are not those of the task; clip actions as the task does."""
+    sizes = (
+        ("point_cloud", "points per frame", demos.point_cloud.shape[1], task.n_points),
+        ("agent_pos", "values per frame", demos.agent_pos.shape[1], task.agent_pos_dim),
+        ("action", "values per frame", demos.action.shape[1], task.action_dim),
+    )
+    for field, what, found, wanted in sizes:
+        if found != wanted:
+            raise UserError(f"{where}: {ARRAYS[field]} has {found} {what}, {task.id} has {wanted}")
+    outside = np.abs(demos.action) > 1
+    if not outside.any():
+        return demos, []
+    low, high = demos.action.min(), demos.action.max()
+    note = f"{outside.mean():.1%} of the action values, from {low:.3g} to {high:.3g}, were clipped to [-1, 1]"
+    return replace(demos, action=np.clip(demos.action, -1, 1)), [note]

@@ -1,0 +1,90 @@
+"""`bench demos`: export, import and a look at demo sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from bench import registry
+from bench.artifacts import Cache, unpack_demos, write_atomically
+from bench.demo_figure import counts, picture, ranges
+from bench.demo_files import read_zarr, write_zarr
+from bench.demo_import import KEY, import_zarr
+from bench.interfaces import DemoSet, UserError, unknown
+from bench.plan import demos_unit
+from bench.spec import profile
+from bench.worker import Worker
+
+
+def export_demos(source: str, out: Path, profile_name: str, cache: Cache, console: Console) -> None:
+    """Write a demo set as a Zarr store. Raises `UserError` for a source that is none, or a place that is taken."""
+    if out.exists():
+        raise UserError(f"{out}: exists already; remove it or choose another place")
+    demos, title = find_demos(source, profile_name, cache, console)
+    write_zarr(demos, out)
+    _say(console, f"{title}: {counts(demos)}")
+    _say(console, f"written: {out}")
+
+
+def import_demos(path: Path, task_id: str, cache: Cache, console: Console) -> None:
+    """Put a Zarr store into the cache as demonstrations of a task. Raises `UserError` where it does not fit."""
+    specs = registry.tasks().specs()
+    if task_id not in specs:
+        raise unknown("task", task_id, specs)
+    key, artifact, notes = import_zarr(path, specs[task_id])
+    cache.save(key, artifact)
+    _say(console, f"{path}: {counts(unpack_demos(artifact.data))}")
+    for note in notes:
+        _say(console, note)
+    _say(console, f"imported; train on it with: bench run --methods ... --tasks {task_id} --demos {task_id}={key}")
+
+
+def inspect_demos(source: str, profile_name: str, cache: Cache, image: Path | None, console: Console) -> None:
+    """Print counts and ranges, and draw a picture if asked for. Raises `UserError` for a source that is none."""
+    demos, title = find_demos(source, profile_name, cache, console)
+    table = Table("column", "least", "mean", "largest", "std", "")
+    for name, *figures, remark in ranges(demos):
+        table.add_row(name, *(f"{value:.4g}" for value in figures), remark)
+    _say(console, f"{title}: {counts(demos)}")
+    console.print(table)
+    if image is not None:
+        write_atomically(image, picture(demos, title))
+        _say(console, f"picture: {image}")
+
+
+def find_demos(source: str, profile_name: str, cache: Cache, console: Console) -> tuple[DemoSet, str]:
+    """A demo set and its title: a Zarr store, a set in the cache by its key, or that of a task's expert.
+
+    The expert's is taken from the cache, or made and kept there.
+    """
+    if Path(source).exists():
+        demos, notes = read_zarr(Path(source))
+        for note in notes:
+            _say(console, note)
+        return demos, source
+    if KEY.fullmatch(source):
+        if source not in cache or (artifact := cache.load(source)).info.get("kind") != "demos":
+            raise UserError(f"{source}: no demo set of that key in {cache.folder}")
+        return unpack_demos(artifact.data), f"{artifact.info['task']['id']}, {source}"
+    specs, budget = registry.tasks().specs(), profile(profile_name)
+    if source not in specs:
+        raise unknown("Zarr store, demo set or task", source, specs)
+    if reason := registry.tasks().unavailable(specs[source].suite):
+        raise UserError(f"task '{source}': {reason}")
+    unit = demos_unit(specs[source], budget, base_seed=0)
+    if unit.key not in cache:
+        _say(console, f"{budget.demos} demos by the expert of {source} ...")
+        worker = Worker()
+        try:
+            made = worker.run(unit, {}, None, lambda *_: None)
+        finally:
+            worker.close()
+        assert made.artifact is not None
+        cache.save(unit.key, made.artifact)
+    return unpack_demos(cache.load(unit.key).data), f"{source}, profile {profile_name}"
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
