@@ -167,7 +167,7 @@ def test_list(what: str, expected: str, monkeypatch: pytest.MonkeyPatch, capsys:
 def test_dry_run_writes_nothing(tmp_path: Path) -> None:
     done = bench("run", "--methods", "dp3,sdm", "--tasks", "all", "--dry-run", cwd=tmp_path)
     assert done.returncode == 0
-    assert "100 cells: 2 methods x 50 tasks x 1 seed (dp3, sdm)" in done.stdout
+    assert "114 cells: 2 methods x 57 tasks x 1 seed (dp3, sdm)" in done.stdout
     assert not list(tmp_path.iterdir())
 
 
