@@ -155,6 +155,7 @@ def _coverage(args: Any) -> list[Row]:
             one = Design(p, n, tasks=1)
             for interval in (stats.wilson, stats.clopper_pearson, stats.jeffreys):
                 add(interval.__name__, one, exact_coverage(interval, n, p))
+            add("mean_difference", one, difference_coverage(one, args.sims))
             for design in (Design(p, n), Design(p, n, seeds=3), Design(p, n, seeds=3, seed_sd=0.02)):
                 add("mean_success", design, mean_coverage(design, args.sims))
                 add("iqm_success", design, iqm_coverage(design, args.sims, args.reps))

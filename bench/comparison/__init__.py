@@ -65,7 +65,9 @@ class Comparison:
         if parts:
             return f"REGRESSION: {'; '.join(parts)}"
         open_ = sum(row.verdict is Verdict.UNDECIDED for row in self.success)
-        return "no regression" + (f"; {open_} of {len(self.success)} undecided: too few episodes" if open_ else "")
+        untold = sum(row.verdict.startswith("not") for row in self.latency)
+        words = f"; {open_} of {len(self.success)} undecided: too few episodes" if open_ else ""
+        return f"no regression{words}" + (f"; {untold} of {len(self.latency)} latencies not compared" if untold else "")
 
     def to_json(self) -> str:
         """All of it, schema ``comparison/1``: shares from 0 to 1, intervals as ``[value, low, high]``."""

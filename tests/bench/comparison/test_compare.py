@@ -184,6 +184,7 @@ def test_rows_without_block_medians_are_not_judged() -> None:
     assert {row.verdict for row in found.latency} == {"not judged: recorded without block medians; time again"}
     assert found.latency[0].new_ms / found.latency[0].base_ms == pytest.approx(3.0)
     assert not found.regression
+    assert found.summary == "no regression; 4 of 4 latencies not compared"
 
 
 def test_exact_episodes_on_the_same_machine() -> None:
