@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.artifacts import Cache, DamagedError, StorageError
@@ -90,17 +90,20 @@ def repair(state: State, folder: RunFolder, cache: Cache) -> State:
 
     Returns what is left to do: more than before where the checkpoint of a curve was damaged and put aside.
     """
+    recorded, damaged = set(state.recorded), False
     for name, _ in _files(state.units):
         folder.keep(name, lambda row: row["key"] in state.recorded)
-    damaged = False
     for unit in state.units:
         if unit.kind is Kind.TRAIN and unit.key in cache and unit.key not in state.recorded:
             try:
                 folder.append("curves", curve_rows(unit, cache.load(unit.key).info["curve"]))
+                recorded.add(unit.key)
             except DamagedError:
                 cache.set_aside(unit.key)
                 damaged = True
-    return find_missing(state.units, folder.each, cache, state.also) if damaged else state
+    if damaged:
+        return find_missing(state.units, folder.each, cache, state.also)
+    return replace(state, recorded=recorded)
 
 
 class Driver:
@@ -125,7 +128,7 @@ class Driver:
         self._executor, self._display, self._retries = executor, display, retries
         self._plan = {u.key: u for u in state.units}
         self._todo = state.todo
-        self._curves = state.recorded | {u.key for u in state.units if u.kind is Kind.TRAIN and u.key in cache}
+        self._curves = set(state.recorded)
         self._running: dict[str, tuple[Unit, float]] = {}
         self._last_task: dict[int, str] = {}
         self._attempts: Counter[str] = Counter()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import mmap
 import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -158,10 +157,10 @@ class RunFolder:
         order = np.lexsort((ranks[:, 1], ranks[:, 0])) if len(ranks) else np.arange(0)
         if (order == np.arange(len(order))).all():
             return
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as lines:
+        with path.open("rb") as file:
             ends = np.cumsum(np.fromiter((len(line) for line in file), np.int64))
             starts = np.concatenate([[0], ends[:-1]])
-            write_atomically(path, (lines[starts[i] : ends[i]] for i in order))
+            write_atomically(path, (os.pread(file.fileno(), ends[i] - starts[i], starts[i]) for i in order))
 
 
 def _cut_torn_line(path: Path) -> None:

@@ -22,7 +22,7 @@ class Slow(FakeMethod):
     """Takes its time, so that there is a middle to be killed in."""
 
     def fit_step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        time.sleep(0.02)
+        time.sleep(0.1)
         return super().fit_step(batch, generator)
 
 

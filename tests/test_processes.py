@@ -89,14 +89,14 @@ def test_a_worker_killed_once_is_replaced_and_its_unit_tried_again(tmp_path: Pat
 
 
 def test_a_method_that_kills_its_worker_or_hangs_is_given_up(tmp_path: Path) -> None:
-    process = start(tmp_path, "--cell-timeout", "2", methods="kills,stuck,base")
+    process = start(tmp_path, "--cell-timeout", "10", methods="kills,stuck,base")
     output, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 3, output
     errors = read_rows(tmp_path / "run" / "errors.jsonl")
     kills = [row for row in errors if row["method"] == "kills"]
     assert sorted(row["attempts"] for row in kills) == [1, 1, 2, 2, 3, 3]
     stuck = [row for row in errors if row["method"] == "stuck"]
-    assert [row["error"] for row in stuck] == ["took longer than the limit of 2 s, and was killed"] * 2
+    assert [row["error"] for row in stuck] == ["took longer than the limit of 10 s, and was killed"] * 2
     episodes = read_rows(tmp_path / "run" / "episodes.jsonl")
     assert {row["method"] for row in episodes if row["error"]} == {"kills", "stuck"}
     assert {row["method"] for row in episodes if not row["error"]} == {"base"}
@@ -145,15 +145,15 @@ def test_ctrl_c_twice_stops_at_once(tmp_path: Path, workers: int) -> None:
     assert "the same command goes on" in output
 
 
-def test_two_drivers_on_one_folder(undisturbed: dict[str, bytes], tmp_path: Path) -> None:
-    first = start(tmp_path, workers=0)
+def test_two_drivers_on_one_folder(tmp_path: Path) -> None:
+    first = start(tmp_path, workers=0, methods="hangs")
     wait_for(tmp_path, 1, first)
-    second = start(tmp_path, workers=0)
+    second = start(tmp_path, workers=0, methods="hangs")
     output, _ = second.communicate(timeout=PATIENCE_S)
-    assert second.returncode == 2
+    first.kill()
+    first.wait()
+    assert second.returncode == 2, output
     assert "another 'bench run' is writing there" in output
-    finish(first)
-    assert records(tmp_path) == undisturbed
 
 
 def test_two_drivers_on_one_cache(undisturbed: dict[str, bytes], tmp_path: Path) -> None:
