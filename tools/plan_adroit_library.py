@@ -19,18 +19,14 @@ from pathlib import Path
 import numpy as np
 from adroit_planner import NEAR, SEARCH, plan_episode
 from safetensors.numpy import load_file, save_file
-from scipy.interpolate import CubicSpline
 
 import envs
 from bench.seeding import Purpose, episode_seed
 from envs.adroit import Adroit
-from envs.experts.adroit import Library, Trial, attempt, choose, layout
-from envs.experts.adroit_transfer import transfer
+from envs.experts.adroit import Library, Trial, attempt, choose, layout, vary
 
 LENGTH = {"door": 50, "hammer": 60, "pen": 50}  # actions of a planned episode; the last is held from there on
 HOLD = {"door": 14, "hammer": 14, "pen": 50}  # solved steps after which a plan ends; the pen is held by planning on
-CANDIDATES = 12
-SIGMAS = (0.04, 0.08, 0.12)  # of the random changes
 
 
 def grow(
@@ -52,11 +48,11 @@ def grow(
         seed = episode_seed(0, spec.id, Purpose.TRAIN, index)
         index += 1
         task.reset(seed)
-        best = choose(task, scratch, episodes, CANDIDATES) if episodes else None
+        best = choose(task, scratch, episodes) if episodes else None
         streak = streak + 1 if best and best.solved else 0
         if streak:
             continue
-        planned = varied(task, scratch, seed, episodes, tries) if episodes and best else None
+        planned = vary(task, scratch, episodes, tries) if episodes else None
         if planned is None:
             planned = plan(task, scratch, seed, best)
         size = 0 if episodes is None else len(episodes.actions)
@@ -71,28 +67,6 @@ def grow(
             save(episodes)
     say(f"{streak} layouts in a row solved by {0 if episodes is None else len(episodes.actions)} planned episodes")
     return episodes
-
-
-def varied(task: Adroit, scratch: Adroit, seed: int, episodes: Library, tries: int) -> Trial | None:
-    """A random, smooth change of one of the nearest episodes that solves the layout, if one of ``tries`` does."""
-    task.reset(seed)
-    rng, here = np.random.default_rng(seed), layout(task)
-    near = np.argsort(np.linalg.norm(episodes.layouts - here, axis=1))[:4]
-    for index, number in zip(np.resize(near, tries), range(tries), strict=True):
-        shift = here - episodes.layouts[index]
-        actions = transfer(task.name, task._env, episodes.actions[index], episodes.joints[index], shift)
-        trial = attempt(task, scratch, perturbed(actions, SIGMAS[number % len(SIGMAS)], rng))
-        if trial.solved:
-            return trial
-    return None
-
-
-def perturbed(actions: np.ndarray, sigma: float, rng: np.random.Generator, knots: int = 12) -> np.ndarray:
-    """Actions ``[T, A]`` with a smooth change of some joints at some times."""
-    length, joints = actions.shape
-    basis = CubicSpline(np.linspace(0, length - 1, knots), np.eye(knots), bc_type="natural")(np.arange(length))
-    change = sigma * rng.standard_normal((knots, joints)) * (rng.random(joints) < 0.4)
-    return np.clip(actions + basis @ change, -1, 1).astype(np.float32)
 
 
 def plan(task: Adroit, scratch: Adroit, seed: int, best: Trial | None) -> Trial:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import mujoco
 import numpy as np
 from safetensors.numpy import load
+from scipy.interpolate import CubicSpline
 
 from bench.interfaces import UserError
 from envs.experts.adroit_transfer import transfer
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from envs.adroit import Adroit
 
 CANDIDATES = 12  # planned episodes that are tried: about half a second
+VARIATIONS = 8  # random changes that are tried where none of those solves the layout: as long again
+SIGMAS, KNOTS = (0.04, 0.08, 0.12), 12  # of the random changes, and of their splines over time
 HOLD_AFTER = (4, 8)  # actions after the first success
 STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 
@@ -90,13 +93,11 @@ def attempt(task: Adroit, scratch: Adroit, actions: np.ndarray) -> Trial:
     return Trial(actions, np.array(joints), first, successes, good and successes >= task.spec.min_success_steps)
 
 
-def choose(task: Adroit, scratch: Adroit, episodes: Library, candidates: int = CANDIDATES) -> Trial:
+def choose(task: Adroit, scratch: Adroit, episodes: Library) -> Trial:
     """The nearest planned episode that solves the layout at hand, or the most successful one if none does."""
-    here = layout(task)
     trials = []
-    for index in np.argsort(np.linalg.norm(episodes.layouts - here, axis=1), kind="stable")[:candidates]:
-        shift = here - episodes.layouts[index]
-        actions = transfer(task.name, task._env, episodes.actions[index], episodes.joints[index], shift)
+    for index in nearest(task, episodes)[:CANDIDATES]:
+        actions = moved(task, episodes, index)
         trials.append(attempt(task, scratch, actions))
         for later in HOLD_AFTER:
             if not trials[-1].solved and trials[-1].first is not None:  # solved it, and undid it: rather stand still
@@ -108,11 +109,40 @@ def choose(task: Adroit, scratch: Adroit, episodes: Library, candidates: int = C
     return max(trials, key=lambda trial: (trial.solved, trial.successes))
 
 
+def vary(task: Adroit, scratch: Adroit, episodes: Library, tries: int) -> Trial | None:
+    """A random, smooth change of one of the four nearest planned episodes that solves the layout, if one does."""
+    rng, near = np.random.default_rng(0), nearest(task, episodes)[:4]
+    for number in range(tries):
+        actions = moved(task, episodes, near[number % len(near)])
+        length, joints = actions.shape
+        basis = CubicSpline(np.linspace(0, length - 1, KNOTS), np.eye(KNOTS), bc_type="natural")(np.arange(length))
+        change = rng.standard_normal((KNOTS, joints)) * (rng.random(joints) < 0.4)
+        varied = np.clip(actions + SIGMAS[number % len(SIGMAS)] * basis @ change, -1, 1).astype(np.float32)
+        trial = attempt(task, scratch, varied)
+        if trial.solved:
+            return trial
+    return None
+
+
+def nearest(task: Adroit, episodes: Library) -> np.ndarray:
+    """Numbers of the planned episodes, the one with the most similar layout first."""
+    return np.argsort(np.linalg.norm(episodes.layouts - layout(task), axis=1), kind="stable")
+
+
+def moved(task: Adroit, episodes: Library, index: int) -> np.ndarray:
+    """The actions of a planned episode, moved to the layout at hand ``[T, A]``."""
+    shift = layout(task) - episodes.layouts[index]
+    return transfer(task.name, task._env, episodes.actions[index], episodes.joints[index], shift)
+
+
 class LibraryExpert:
-    """Executes what `choose` found for the episode that has been started."""
+    """Executes what `choose`, or else `vary`, found for the episode that has been started."""
 
     def __init__(self, task: Adroit, scratch: Adroit) -> None:
-        self._actions, self._step = choose(task, scratch, library(task.name)).actions, 0
+        trial = choose(task, scratch, library(task.name))
+        if not trial.solved:
+            trial = vary(task, scratch, library(task.name), VARIATIONS) or trial
+        self._actions, self._step = trial.actions, 0
 
     def act(self) -> np.ndarray:
         """Return the next action ``[A]``."""
