@@ -189,3 +189,11 @@ def test_best_is_said_of_those_only_that_ran_everything() -> None:
     found = best(measure(run).episodes)
     assert set(found) == {"dp3", "sdm"}
     assert not best(measure(make_run(TASKS, {"dp3": 0.9})).episodes)
+
+
+def test_the_dexart_port_is_never_called_dexart() -> None:
+    run = make_run(["dexart/laptop", "dexart/faucet"], {"dp3": 0.9, "sdm": 0.8})
+    measures = measure(run)
+    assert [group.label for group in groups(measures)] == ["DexArt (MuJoCo port)"]
+    for table in (tables.summary(measures), tables.paired(run, measures)):
+        assert {row["suite"] for row in table.rows} == {"DexArt (MuJoCo port)"}
