@@ -200,7 +200,7 @@ def test_flowpolicy_learns_one_batch(task, demos):
     before = chunk_error(method, demos, batch)
     for _ in range(300):
         method.fit_step(batch, generator)
-    assert chunk_error(method, demos, batch) < 0.3 * before
+    assert chunk_error(method, demos, batch) < 0.35 * before  # the mean of all chunks would be at 0.4
 
 
 def chunk_error(method: Method, demos, batch) -> float:
