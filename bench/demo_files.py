@@ -67,7 +67,11 @@ def read_zarr(path: Path) -> tuple[DemoSet, list[str]]:
 
 
 def write_zarr(demos: DemoSet, path: Path) -> None:
-    """Write a store that users of DP3 can load. Raises `UserError` where something is at ``path`` already."""
+    """Write a store that users of DP3 can load, whole or not at all.
+
+    Raises:
+        UserError: Zarr is not installed, something is at ``path`` already, or it cannot be written there.
+    """
     zarr = _zarr()
     import numcodecs
 
@@ -88,6 +92,8 @@ def write_zarr(demos: DemoSet, path: Path) -> None:
             chunks = (min(_CHUNK, len(array)), *array.shape[1:])
             root.create_array(name, data=np.ascontiguousarray(array), chunks=chunks, compressors=compressor)
         (beside / "store").rename(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror}); choose another place") from None
     finally:
         shutil.rmtree(beside)
 
