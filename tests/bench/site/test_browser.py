@@ -116,7 +116,7 @@ def test_tooltips_by_pointer_and_by_keyboard(page, site: Path) -> None:
     go(page, site)
     tip, point = page.locator(".tip"), page.locator("#tradeoff figure:visible .point").first
     assert tip.is_hidden()
-    point.locator(".hit").hover()
+    point.locator(".mark").hover()
     assert "median" in tip.inner_text()
     page.keyboard.press("Escape")
     assert tip.is_hidden()
@@ -162,8 +162,8 @@ def test_replays_turn_slide_and_play(page, site: Path) -> None:
     assert len(set(seen)) == len(seen)
     button.click()
     assert button.inner_text() == "Pause"
-    page.wait_for_function("document.querySelector('.replay output').textContent === 'step 12'")
-    page.wait_for_function("document.querySelector('.replay button').textContent === 'Play'")
+    sync_api.expect(figure.locator("output")).to_have_text("step 12", timeout=60_000)
+    sync_api.expect(button).to_have_text("Play")
     figure.locator("select").select_option(index=1)
     assert figure.locator("output").inner_text() == "step 0"
     assert page.locator(".replay").count() == 2  # a success and a failure
