@@ -113,8 +113,7 @@ def test_the_head_of_ray_killed(undisturbed: dict[str, bytes], tmp_path: Path, v
     assert found
     for each in found:
         each.kill()
-    process.communicate(timeout=PATIENCE_S)
-    assert process.returncode != 0
+    process.communicate(timeout=PATIENCE_S)  # Ray notices within a minute, in which a short run may have ended
     finish(start(tmp_path))
     assert records(tmp_path) == undisturbed
 

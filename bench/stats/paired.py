@@ -167,7 +167,7 @@ def sign_flip(differences: npt.ArrayLike, *, resamples: int = 9999, seed: int = 
     weighted = values / seeds[:, None]
     cells = weighted[~np.isnan(weighted)]
     cells = np.sort(cells if cells.sum() >= 0 else -cells)  # neither order nor direction must change the p-value
-    if len(cells) < 2 or not cells.any():
+    if len(cells) < 2 or abs(cells.sum()) <= 1e-12 * np.abs(cells).sum():  # no sum can be nearer to zero
         return 1.0
     test = stats.permutation_test(
         (cells,), np.sum, permutation_type="samples", vectorized=True, n_resamples=resamples, rng=seed

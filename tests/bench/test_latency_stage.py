@@ -29,7 +29,7 @@ def test_a_job_per_suite_and_thread_mode(profile: str, device: str, modes: list[
 def test_the_teacher_is_timed_whether_it_is_evaluated_or_not() -> None:
     found, _ = jobs(["student", "student@nfe=2"])
     assert [str(v) for v in found[0].variants] == ["base", "student", "student@nfe=2"]
-    assert str(found[0].reference) == "base"
+    assert [str(v) for v in found[0].references] == ["base"] * 3
 
 
 def test_a_task_whose_trainings_failed_stands_for_no_suite() -> None:

@@ -15,7 +15,7 @@ from bench.artifacts import Artifact
 from bench.executor import Event, Failed, InProcessExecutor, Progress, run_unit
 from bench.plan import Unit
 from bench.worker import Worker
-from tests.bench.test_run import records, run
+from tests.bench.test_driver import records, run
 from tests.faulty import FaultyRegistry
 
 METHODS = ["student", "base", "base@nfe=2", "slow"]

@@ -218,6 +218,11 @@ def test_differences_change_sign_when_sides_are_swapped(k: list[list[int]], seed
     assert max(gain.p_loss, loss.p_loss) >= 0.5
 
 
+def test_differences_that_cancel_out_show_nothing() -> None:
+    first, second = np.array([[0, 0, 2], [5, 3, 6], [10, 10, 10]]), np.array([[8, 1, 6], [3, 5, 7], [4, 7, 5]])
+    assert sign_flip((first - second) / 20) == sign_flip((second - first) / 20) == 1.0
+
+
 def test_identical_outcomes_are_no_certainty() -> None:
     none = np.zeros((3, 2), int)
     estimate = mean_difference(none, none, none + 20)
