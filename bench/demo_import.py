@@ -13,6 +13,7 @@ from bench import registry
 from bench.artifacts import Artifact, Cache, pack_demos, unpack_demos
 from bench.demo_files import ARRAYS, read_zarr
 from bench.interfaces import DemoSet, TaskSpec, UserError, unknown
+from bench.plan import task_identity
 from bench.spec import PROTOCOL, content_key
 
 KEY = re.compile("[0-9a-f]{20}")
@@ -21,7 +22,7 @@ KEY = re.compile("[0-9a-f]{20}")
 def import_key(task: TaskSpec, artifact: Artifact) -> str:
     """Content key of an imported demo set: of the task, and of the data themselves."""
     return content_key({
-        "protocol": PROTOCOL, "kind": "imported demos", "task": asdict(task), "sha256": artifact.sha256,
+        "protocol": PROTOCOL, "kind": "imported demos", "task": task_identity(task), "sha256": artifact.sha256,
     })  # fmt: skip
 
 

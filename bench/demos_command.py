@@ -75,7 +75,7 @@ def find_demos(source: str, profile_name: str, cache: Cache, console: Console) -
         raise UserError(f"task '{source}': {reason}")
     unit = demos_unit(specs[source], budget, base_seed=0)
     if unit.key not in cache:
-        _say(console, f"{budget.demos} demos by the expert of {source} ...")
+        _say(console, f"{unit.profile.demos} demos by the expert of {source} ...")
         worker = Worker()
         try:
             made = worker.run(unit, {}, None, lambda *_: None)

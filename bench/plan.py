@@ -121,8 +121,10 @@ def lineage(units: Iterable[Unit], unit: Unit) -> list[Unit]:
 
 def demos_unit(task: TaskSpec, budget: Profile, base_seed: int, imported: str | None = None) -> Unit:
     """The demo set of a task: of its expert, or ``imported``, whose key holds the hash of the data."""
+    budget = replace(budget, demos=budget.demos * task.demo_factor)
     key = imported or content_key({
-        "protocol": PROTOCOL, "kind": "demos", "task": asdict(task), "count": budget.demos, "base_seed": base_seed,
+        "protocol": PROTOCOL, "kind": "demos", "task": task_identity(task), "count": budget.demos,
+        "base_seed": base_seed,
     })  # fmt: skip
     return Unit(Kind.DEMOS, key, task, budget, base_seed, imported=imported)
 
@@ -157,6 +159,11 @@ def _evaluate_unit(variant: Variant, trained: Unit, episodes: int) -> Unit:
         trained, kind=Kind.EVALUATE, key=key, method=method, variant=variant, episodes=episodes, demos=None,
         checkpoint=trained.key,
     )  # fmt: skip
+
+
+def task_identity(task: TaskSpec) -> Mapping[str, object]:
+    """The part of a task's spec that determines its episodes."""
+    return {name: value for name, value in asdict(task).items() if name != "demo_factor"}
 
 
 def training_identity(method: MethodSpec) -> Mapping[str, object]:
