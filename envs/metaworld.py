@@ -60,7 +60,7 @@ def _compiled(path: str) -> tuple[mujoco.MjModel, CloudCamera]:
     model.cam_pos[model.camera(CAMERA).id] = CAMERA_POSITION
     data = mujoco.MjData(model)
     mujoco.mj_forward(model, data)
-    return model, CloudCamera(Scene.of(model), Camera.of(model, data, CAMERA, IMAGE, IMAGE), FRAME, CROP)
+    return model, CloudCamera(Scene.of(model, sites=True), Camera.of(model, data, CAMERA, IMAGE, IMAGE), FRAME, CROP)
 
 
 @lru_cache(maxsize=2)

@@ -15,6 +15,7 @@ from bench.interfaces import Task, UserError
 from bench.seeding import Purpose, episode_seed
 from envs.metaworld import CROP, FRAME, MetaWorld
 from envs.raycast import depth_image
+from envs.scene import Scene
 from tests.envs.reference import image, ray_by_ray
 
 TASKS = envs.select("metaworld")
@@ -74,10 +75,25 @@ def test_the_camera_sees_what_mj_ray_sees(task: MetaWorld) -> None:
             for _ in range(45):
                 task.step(expert.act())
         pixels = np.arange(start, cloud.camera.width * cloud.camera.height, 8)
-        depth, hit = image(*depth_image(cloud.scene, data, cloud.camera), pixels)
+        depth, hit = image(*depth_image(Scene.of(model), data, cloud.camera), pixels)  # rays do not meet sites
         expected, geom = ray_by_ray(model, data, cloud.camera, pixels)
         assert np.allclose(depth, expected, rtol=0, atol=1e-6)
         assert (hit == geom).mean() > 0.999  # two geoms may share a surface
+
+
+@pytest.mark.parametrize("name", ["reach", "push", "pick-place", "push-back", "shelf-place"])
+def test_the_goal_is_in_the_cloud(name: str) -> None:
+    """Nothing but its marker tells a policy where the goal is."""
+    task = MetaWorld(envs.specs()[f"metaworld/{name}"])
+    goals = []
+    for seed in range(3):
+        task.reset(seed)
+        goal = FRAME.of_world(task._env._target_pos)
+        gaps = np.linalg.norm(task.observe().point_cloud - goal, axis=1)
+        assert abs(gaps.min() - 0.02) < 1e-3  # the marker's radius
+        goals.append(goal)
+    assert np.ptp(goals, axis=0).max() > 0.01
+    task.close()
 
 
 def test_observing_equals_preprocessing_a_scan(task: MetaWorld) -> None:

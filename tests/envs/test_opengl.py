@@ -27,7 +27,7 @@ for name in sys.argv[1].split(","):
     renderer = mujoco.Renderer(model, cloud.camera.height, cloud.camera.width)
     renderer.enable_depth_rendering()
     option = mujoco.MjvOption()
-    option.sitegroup[:] = 0  # markers are no geometry
+    option.sitegroup[:] *= cloud.scene.geom[-1] >= model.ngeom  # a scene has all that OpenGL draws, or no site
     renderer.update_scene(data, sys.argv[3], option)
     expected = renderer.render().astype(float)
     renderer.close()

@@ -14,8 +14,8 @@ KINDS = ["sphere", "capsule", "ellipsoid", "cylinder", "box"]
 TETRAHEDRON = "1 0 0  -0.5 0.9 0  -0.5 -0.9 0  0 0 1.3"
 
 
-def scene(seed: int) -> mujoco.MjModel:
-    """Random primitives and meshes, a floor, a finite plane, and invisible geoms."""
+def scene(seed: int, primitive: str = "geom") -> mujoco.MjModel:
+    """Random primitives (geoms or sites) and meshes, a floor, a finite plane, and invisible geoms."""
     rng = np.random.default_rng(seed)
 
     def pose() -> str:
@@ -25,12 +25,13 @@ def scene(seed: int) -> mujoco.MjModel:
     def size() -> str:
         return f'size="{" ".join(map(str, rng.uniform(0.1, 0.6, 3)))}"'
 
-    geoms = [f'<geom type="{kind}" {size()} {pose()}/>' for kind in KINDS for _ in range(4)]
+    geoms = [f'<{primitive} type="{kind}" {size()} {pose()}/>' for kind in KINDS for _ in range(4)]
     geoms += [f'<geom type="mesh" mesh="tetrahedron" {pose()}/>' for _ in range(6)]
     geoms += [f'<geom type="plane" size="0.5 0.8 1" {pose()}/>' for _ in range(3)]
-    geoms += [f'<geom type="sphere" size="0.4" rgba="1 0 0 0" {pose()}/>', f'<geom type="box" group="4" {size()}/>']
     geoms += [
-        f'<geom type="sphere" size="0.4" material="glass" {pose()}/>',
+        f'<{primitive} type="sphere" size="0.4" rgba="1 0 0 0" {pose()}/>',
+        f'<{primitive} type="box" group="4" {size()}/>',
+        f'<{primitive} type="sphere" size="0.4" material="glass" {pose()}/>',
         '<geom type="plane" size="0 0 1" pos="0 0 -2"/>',
     ]
     return mujoco.MjModel.from_xml_string(
@@ -53,6 +54,20 @@ def camera_among(seed: int) -> Camera:
     backward = axes[:, 0] * np.sign(axes[:, 0] @ position)
     right = axes[:, 1]
     return Camera(position, np.column_stack([right, np.cross(backward, right), backward]), rng.uniform(30, 100), 48, 40)
+
+
+def test_sites_look_like_geoms() -> None:
+    seen = 0
+    for seed in range(8):
+        geoms, sites, camera = scene(seed), scene(seed, "site"), camera_among(seed)
+        expected, geom = depth_image(Scene.of(geoms), forwarded(geoms), camera)
+        depth, hit = depth_image(Scene.of(sites, sites=True), forwarded(sites), camera)
+        assert np.array_equal(hit >= 0, geom >= 0)
+        assert np.array_equal(depth, expected)
+        seen += (hit >= sites.ngeom).sum()
+        _, hit = depth_image(Scene.of(sites), forwarded(sites), camera)
+        assert hit.max() < sites.ngeom
+    assert seen > 1000
 
 
 def test_every_pixel_equals_mj_ray() -> None:
