@@ -6,8 +6,8 @@ in the rectangle of the image that its bounding box covers. Primitives are inter
 "Triangle scan conversion using 2D homogeneous coordinates", 1997), which need no clipping.
 
 What is visible follows ``mj_ray`` (MuJoCo 3.3.0), which agrees with OpenGL depth except on silhouettes: geoms of the
-visible groups, except those whose colour is fully transparent; triangles from both sides; planes from above only. OpenGL
-draws sites too, which no ray of MuJoCo meets: a scene has them where its suite's published clouds do.
+visible groups, except those whose colour is fully transparent; triangles from both sides; planes from above only.
+OpenGL draws sites too, which no ray of MuJoCo meets: a scene has them where its suite's published clouds do.
 ``mj_multiRay`` of the same version is no substitute: it drops parts of geoms in round cut-outs, 0.5 % of the pixels of
 a MetaWorld frame (hammer), 7-17 % of an Adroit one. Figures and how to repeat them: `docs/point-clouds.md`.
 

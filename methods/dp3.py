@@ -8,15 +8,15 @@ Inference: DDIM with NFE steps.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from bench.interfaces import Batch, DemoSet, MethodSpec, TaskSpec, UserError
+from methods.joint import Dp3Config, JointTraining
 from methods.nets.diffusion import TRAIN_STEPS, DdimSampler, ddim_timesteps
-from methods.nets.optim import Optimizer, blend, ema_decay, initialise
 from methods.policy import (
     HORIZON,
     N_ACTION_STEPS,
@@ -24,37 +24,9 @@ from methods.policy import (
     RAW,
     SIZES,
     ChunkPolicy,
-    NetSizes,
     profile_config,
     read_options,
-    trainable,
 )
-
-
-@dataclass(frozen=True)
-class Dp3Config:
-    """Hyper-parameters of training."""
-
-    sizes: NetSizes
-    train_steps: int  # gradient steps
-    batch_size: int  # B, windows
-    noise_draws: int  # K, noise draws for each encoded window: the U-Net sees K * B rows
-    lr: float  # peak learning rate
-    warmup: int  # steps of linear warm-up
-    weight_decay: float
-    clip: float | None  # largest gradient norm
-    ema_cap: float  # largest decay of the EMA, per step
-    state_noise: float = 0.0  # standard deviation of training noise on the normalised robot state
-    search_points: int | None = None  # points drawn per frame in the search for maxima (CPU); None: all are looked at
-
-
-class Winners(nn.Module):
-    """For each frame of the demonstrations, the points where the channels of the point encoder were largest."""
-
-    def __init__(self, frames: int, channels: int) -> None:
-        super().__init__()
-        self.register_buffer("table", torch.zeros(frames, channels, dtype=torch.int64))
-
 
 CONFIGS = {
     "smoke": Dp3Config(SIZES["smoke"], 40, 32, 1, 1e-3, 5, 1e-6, None, 0.9, 0.0, 16),
@@ -107,31 +79,21 @@ class Dp3(ChunkPolicy):
         generator: torch.Generator,
     ) -> None:
         """Fit the normaliser, initialise the networks from ``generator``, build the optimiser."""
-        initialise(self.ema, generator)
-        self.ema.normalizer.fit(*(self._to_device(part) for part in (demos.point_cloud, demos.agent_pos, demos.action)))
-        self._clouds, self._states = self._normalised_frames(demos)
+        frames = (self._to_device(part) for part in (demos.point_cloud, demos.agent_pos, demos.action))
+        self._joint = JointTraining(self.ema, *frames, self.config, generator)
+        self._modules = {"net": self._joint.net, "winners": self._joint.winners}
+        self._optimizers = {"net": self._joint.optimizer}
         self._thaw()
-        self._net = trainable(self.ema).train()
-        c = self.config
-        parts = (self._net.encoder, self._net.unet)
-        self._optimizer = Optimizer(parts, c.lr, c.train_steps, c.warmup, c.weight_decay, c.clip)
-        self._winners = Winners(len(self._clouds), c.sizes.point_widths[-1])
-        self._modules = {"net": self._net, "winners": self._winners}
-        self._optimizers = {"net": self._optimizer}
-        self._counters = {"ema": 0}
 
     def fit_step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """One step on the denoising loss; returns it as ``loss``."""
-        frames = batch.frames.to(self.device).flatten()
-        features = self._encode(frames, generator)
+        condition = self._joint.condition(batch.frames, generator)
         x0 = self._clean_chunks(batch.action, self.config.noise_draws)
         t = self._draw_timesteps(len(batch.action), generator)
         x_t = self.schedule.add_noise(x0, self._randn_like(x0, generator), t)
-        loss = functional.mse_loss(self._net.unet(x_t, t, features.view(len(batch.frames), -1)), x0)
-        self._optimizer.step(loss)
+        loss = functional.mse_loss(self._joint.net.unet(x_t, t, condition), x0)
+        self._joint.step(loss)
         self._thaw()
-        blend(self.ema, self._net, 1 - ema_decay(self._counters["ema"], self.config.ema_cap))
-        self._counters["ema"] += 1
         return {"loss": loss.detach()}
 
     def _draw_timesteps(self, windows: int, generator: torch.Generator) -> Tensor:
@@ -140,18 +102,6 @@ class Dp3(ChunkPolicy):
         first = torch.randint(TRAIN_STEPS, (windows,), generator=generator, device=self.device)
         spread = torch.arange(draws, device=self.device) * TRAIN_STEPS // draws
         return ((first + spread[:, None]) % TRAIN_STEPS).flatten()
-
-    def _encode(self, frames: Tensor, generator: torch.Generator) -> Tensor:
-        """Features ``[M, D]`` of frames ``[M]``, with a graph."""
-        encoder, draws = self._net.encoder, self.config.search_points
-        states = self._states[frames]
-        if self.config.state_noise:
-            states = states + self.config.state_noise * self._randn_like(states, generator)
-        if draws is None or self.device.type != "cpu":
-            return encoder(self._clouds[frames], states)
-        extra = torch.randint(self._clouds.shape[1], (len(frames), draws), generator=generator)
-        clouds = encoder.points.encode_frames(self._clouds, frames, self._winners.table, extra)
-        return torch.cat([clouds, encoder.state(states)], dim=1)
 
     def state(self) -> dict[str, Tensor]:
         """EMA weights and normaliser; under ``raw.`` the weights without EMA, for students that start from these."""

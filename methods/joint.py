@@ -7,12 +7,38 @@ success is theirs.
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from dataclasses import dataclass
 
-from methods.dp3 import Dp3Config, Winners
+import torch
+from torch import Tensor, nn
+
 from methods.nets.optim import Optimizer, blend, ema_decay, initialise
-from methods.policy import Networks, trainable
+from methods.policy import NetSizes, Networks, trainable
+
+
+@dataclass(frozen=True)
+class Dp3Config:
+    """Hyper-parameters of training."""
+
+    sizes: NetSizes
+    train_steps: int  # gradient steps
+    batch_size: int  # B, windows
+    noise_draws: int  # K, noise draws for each encoded window: the U-Net sees K * B rows
+    lr: float  # peak learning rate
+    warmup: int  # steps of linear warm-up
+    weight_decay: float
+    clip: float | None  # largest gradient norm
+    ema_cap: float  # largest decay of the EMA, per step
+    state_noise: float = 0.0  # standard deviation of training noise on the normalised robot state
+    search_points: int | None = None  # points drawn per frame in the search for maxima (CPU); None: all are looked at
+
+
+class Winners(nn.Module):
+    """For each frame of the demonstrations, the points where the channels of the point encoder were largest."""
+
+    def __init__(self, frames: int, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("table", torch.zeros(frames, channels, dtype=torch.int64))
 
 
 class JointTraining:

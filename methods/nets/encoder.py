@@ -21,6 +21,7 @@ from methods.nets.kernels import (
     gather_candidates,
     layer_norm_max,
     layer_norm_relu,
+    put_octaves,
     segment_argmax,
     supported,
 )
@@ -74,6 +75,11 @@ class PointEncoder(nn.Module):
         """Coordinates ``[..., 3]`` and their sinusoids: ``[..., E]``."""
         if not self.octaves:
             return points
+        if supported(points):
+            angle = math.pi * points
+            embedded = points.new_empty(*points.shape[:-1], self.linears[0].in_features)
+            put_octaves(*(x.flatten(0, -2).numpy() for x in (points, angle.sin(), angle.cos(), embedded)))
+            return embedded
         scales = math.pi * 2.0 ** torch.arange(self.octaves, device=points.device, dtype=points.dtype)
         angles = (points[..., None, :] * scales[:, None]).flatten(-2)
         return torch.cat([points, angles.sin(), angles.cos()], dim=-1)

@@ -287,6 +287,22 @@ def layer_norm_max(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, largest:
 
 
 @numba.njit(**_JIT)
+def put_octaves(points: np.ndarray, sine: np.ndarray, cosine: np.ndarray, out: np.ndarray) -> None:
+    """Write points, then sines, then cosines of all octaves into rows of ``out`` ``[M, 3 + 6 K]``.
+
+    ``sine`` and ``cosine`` ``[M, 3]`` are those of the first octave; every further one follows by doubling the angle.
+    """
+    span = (out.shape[1] - 3) // 2
+    for r in range(len(points)):
+        for i in range(3):
+            s, c = sine[r, i], cosine[r, i]
+            out[r, i] = points[r, i]
+            for k in range(3 + i, 3 + span, 3):
+                out[r, k], out[r, k + span] = s, c
+                s, c = np.float32(2.0) * s * c, np.float32(1.0) - np.float32(2.0) * s * s
+
+
+@numba.njit(**_JIT)
 def gather_candidates(
     frames: np.ndarray, winners: np.ndarray, extra: np.ndarray, n_points: int, rows: np.ndarray, ends: np.ndarray
 ) -> int:

@@ -15,7 +15,6 @@ from methods.bc import Bc
 from methods.dp3 import CONFIGS, Dp3
 from methods.flowpolicy import CONFIGS as FLOW
 from methods.flowpolicy import FlowPolicy
-from methods.nets.optim import blend, ema_decay
 from methods.policy import RAW, SIZES, Networks
 from methods.simple_dp3 import CONFIGS as SIMPLE
 from methods.simple_dp3 import simple_dp3
@@ -290,24 +289,6 @@ def test_methods_trained_from_scratch_share_the_recipe_of_dp3(profile):
     assert BC[profile] == replace(CONFIGS[profile], noise_draws=1)
     sizes = replace(SIMPLE[profile].sizes, down_dims=CONFIGS[profile].sizes.down_dims, n_blocks=SIZES[profile].n_blocks)
     assert replace(SIMPLE[profile], sizes=sizes) == CONFIGS[profile]
-
-
-def test_joint_training_is_that_of_dp3(task, demos):
-    """The same seed gives the same start, the same features and the same averaged weights."""
-    dp3, bc = Dp3(task, "smoke"), Bc(task, "smoke")
-    for method in (dp3, bc):
-        method.begin_training(demos, None, seeded())
-    assert all(torch.equal(dp3.state()[name], tensor) for name, tensor in bc.state().items())
-    batch = make_batch(demos)
-    features = dp3._encode(batch.frames.flatten(), seeded(1)).view(len(batch.frames), -1)
-    assert torch.equal(bc._joint.condition(batch.frames, seeded(1)), features)
-    for call in range(5):  # a loss without noise, so that both take the same steps
-        frames, noise = make_batch(demos, step=call).frames, seeded(call)
-        dp3._optimizer.step(dp3._encode(frames.flatten(), noise).square().mean())
-        dp3._thaw()
-        blend(dp3.ema, dp3._net, 1 - ema_decay(call, dp3.config.ema_cap))
-        bc._joint.step(bc._joint.condition(frames, seeded(call)).square().mean())
-    assert all(torch.equal(dp3.state()[name], tensor) for name, tensor in bc.state().items())
 
 
 def test_raw_weights_travel_with_the_teacher_only(task, demos, teacher):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -104,6 +106,15 @@ def test_encoding_of_frames_finds_the_maxima_and_remembers_them():
     assert torch.equal(winners[5], encoder._shared_mlp(encoder._embed(clouds[5])).argmax(dim=0))
     assert not winners[1].any()
     assert worst(encoder.encode_frames(clouds, frames, winners, nothing), expected) < 1e-5
+
+
+def test_octaves_are_sines_and_cosines():
+    encoder = PointEncoder((16,), 8, octaves=4)
+    points = torch.rand(3, 5, 3) * 2 - 1
+    angles = torch.cat([math.pi * 2**k * points for k in range(4)], dim=-1)
+    expected = torch.cat([points, angles.sin(), angles.cos()], dim=-1)
+    assert worst(encoder._embed(points), expected) < 1e-5
+    assert worst(encoder._embed(points.double()), expected) < 1e-5  # in plain torch operations
 
 
 @pytest.mark.parametrize("octaves", [0, 3])
