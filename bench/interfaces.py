@@ -32,6 +32,15 @@ def unknown(kind: str, name: str, choices: Iterable[str]) -> UserError:
 
 
 @dataclass(frozen=True)
+class HandPlace:
+    """Where the hand is in the cloud: ``rotation agent_pos[first : first + 3] + offset``."""
+
+    first: int
+    offset: tuple[float, ...]  # [3] metres
+    rotation: tuple[tuple[float, ...], ...] = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))  # [3, 3]
+
+
+@dataclass(frozen=True)
 class TaskSpec:
     """What defines a task; part of the content key of everything that is made from it."""
 
@@ -45,6 +54,7 @@ class TaskSpec:
     min_success_steps: int  # a demo is accepted if `success` was seen in at least so many steps
     engine: str  # simulator and versions, e.g. "metaworld 3.1.1, mujoco 3.3.0"
     assets: str  # asset set and version of the scenes and of the point-cloud pipeline, e.g. "metaworld-v3/1"
+    hand: HandPlace | None = None  # None where the state does not tell it
     demo_factor: int = 1  # times a profile's demonstrations: more than 1 where a suite's protocol trains on more
 
 

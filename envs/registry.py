@@ -11,7 +11,7 @@ from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, v
 from importlib.resources import files
 from typing import Any
 
-from bench.interfaces import Task, TaskSpec, UserError, unknown
+from bench.interfaces import HandPlace, Task, TaskSpec, UserError, unknown
 
 QUICK = ("metaworld/drawer-open", "metaworld/button-press", "metaworld/basketball", "adroit/hammer")
 PLUGINS = "bench.tasks"  # entry point group: name = "module:Class", Class.spec a TaskSpec, Class() the task
@@ -117,6 +117,9 @@ def _rows() -> dict[str, TaskSpec]:
         suite = table["suites"][name]
         engine = ", ".join(f"{package} {_version(package) or 'missing'}" for package in suite["packages"])
         sizes = {key: value for key, value in {**suite, **row}.items() if key not in ("loader", "packages")}
+        if hand := sizes.pop("hand", None):
+            turn = {"rotation": tuple(map(tuple, hand["rotation"]))} if "rotation" in hand else {}
+            sizes["hand"] = HandPlace(hand["first"], tuple(hand["offset"]), **turn)
         rows[task] = TaskSpec(id=task, suite=name, engine=engine, **{"difficulty": None, **sizes})
     return rows
 

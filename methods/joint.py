@@ -65,7 +65,7 @@ class JointTraining:
         self._averaged, self._config = averaged, config
         averaged.thaw()
         initialise(averaged, generator)
-        averaged.normalizer.fit(point_cloud, agent_pos, action)
+        averaged.fit_normalizer(point_cloud, agent_pos, action)
         self._clouds, self._states = averaged.normalise(point_cloud, agent_pos)
         self.net = trainable(averaged).train()
         self.winners = Winners(len(self._clouds), config.sizes.point_widths[-1])

@@ -30,6 +30,7 @@ HORIZON, N_OBS_STEPS, N_ACTION_STEPS = 4, 2, 4  # of the published H = 4 configu
 class NetSizes:
     """Sizes of encoder and U-Net; a student has those of its teacher."""
 
+    hand_frame: bool  # whether the hand is the origin of the cloud, where the state tells its place
     octaves: int  # of the sinusoids beside the coordinates of a point; 0 for none, as published
     point_widths: tuple[int, ...]  # hidden widths of the MLP shared over points
     feature_dim: int  # of cloud and of state, each, in one frame
@@ -40,9 +41,9 @@ class NetSizes:
 
 
 SIZES: dict[str, NetSizes] = {
-    "smoke": NetSizes(0, (16, 32), 16, 32, (16, 32, 64), 1, 32),
-    "lite": NetSizes(3, (64, 64, 128), 32, 64, (32, 32, 64), 5, 64),
-    "paper": NetSizes(0, (64, 128, 256), 64, 64, (512, 1024, 2048), 2, 128),
+    "smoke": NetSizes(True, 1, (16, 32), 16, 32, (16, 32, 64), 1, 32),
+    "lite": NetSizes(True, 3, (64, 64, 128), 32, 64, (32, 32, 64), 5, 64),
+    "paper": NetSizes(False, 0, (64, 128, 256), 64, 64, (512, 1024, 2048), 2, 128),
 }
 
 
@@ -51,6 +52,10 @@ class Networks(nn.Module):
 
     def __init__(self, task: TaskSpec, sizes: NetSizes) -> None:
         super().__init__()
+        self._hand = task.hand if sizes.hand_frame else None
+        if self._hand:
+            self.register_buffer("_rotation", torch.tensor(self._hand.rotation).T, persistent=False)
+            self.register_buffer("_offset", torch.tensor(self._hand.offset), persistent=False)
         self.normalizer = Normalizer(task.agent_pos_dim, task.action_dim)
         self.encoder = ObservationEncoder(
             task.agent_pos_dim, sizes.point_widths, sizes.feature_dim, sizes.state_hidden, sizes.octaves
@@ -60,9 +65,21 @@ class Networks(nn.Module):
             task.action_dim, condition, HORIZON, sizes.down_dims, sizes.n_blocks, sizes.time_dim
         )
 
+    def fit_normalizer(self, point_cloud: Tensor, agent_pos: Tensor, action: Tensor) -> None:
+        """Fit the normaliser to frames ``[T, N, 3]`` and ``[T, P]`` and actions ``[T, A]``."""
+        self.normalizer.fit(self._from_hand(point_cloud, agent_pos), agent_pos, action)
+
     def normalise(self, point_cloud: Tensor, agent_pos: Tensor) -> tuple[Tensor, Tensor]:
         """Normalise frames ``[..., N, 3]`` and ``[..., P]``."""
-        return self.normalizer.point_cloud(point_cloud), self.normalizer.agent_pos(agent_pos)
+        cloud = self._from_hand(point_cloud, agent_pos)
+        return self.normalizer.point_cloud(cloud), self.normalizer.agent_pos(agent_pos)
+
+    def _from_hand(self, point_cloud: Tensor, agent_pos: Tensor) -> Tensor:
+        """The clouds with the hand as their origin, axes as they are; as they came without a hand."""
+        if self._hand is None:
+            return point_cloud
+        place = agent_pos[..., self._hand.first : self._hand.first + 3] @ self._rotation + self._offset
+        return point_cloud - place[..., None, :]
 
     def forward(self, point_cloud: Tensor, agent_pos: Tensor) -> Tensor:
         """Normalise and encode observations ``[B, To, N, 3]`` and ``[B, To, P]``: the condition ``[B, C]``."""

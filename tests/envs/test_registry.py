@@ -4,11 +4,13 @@ import subprocess
 import sys
 from importlib.metadata import EntryPoint
 
+import numpy as np
 import pytest
 
 import envs
 from bench.interfaces import TaskSpec, UserError
 from envs import registry
+from envs.metaworld import FRAME
 from tests.fakes import FakeTask
 
 
@@ -30,6 +32,30 @@ def test_57_tasks_with_their_sizes() -> None:
     assert sizes == (512, 9, 4, 200, 5)
     assert "metaworld 3" in spec.engine
     assert "mujoco 3" in spec.engine
+
+
+@pytest.mark.parametrize("name", ["metaworld/push", "dexart/laptop", "dexart/bucket", "dexart/toilet"])
+def test_the_hand_is_where_the_spec_says(name: str) -> None:
+    """There is something of the robot near it in the cloud, wherever the hand goes."""
+    task = envs.make(name)
+    task.reset(3)
+    hand, places = task.spec.hand, []
+    assert hand is not None
+    for _ in range(5):
+        for _ in range(5):
+            task.step(np.full(task.spec.action_dim, 0.5))
+        cloud, state = task.observe()
+        places.append(np.array(hand.rotation) @ state[hand.first : hand.first + 3] + hand.offset)
+        assert np.linalg.norm(cloud - places[-1], axis=1).min() < 0.1
+    assert np.linalg.norm(np.diff(places, axis=0), axis=1).min() > 0.005
+    task.close()
+
+
+def test_metaworlds_hand_is_in_the_point_frame() -> None:
+    hand = envs.specs()["metaworld/push"].hand
+    assert hand is not None
+    np.testing.assert_allclose(hand.rotation, FRAME.rotation, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(hand.offset, FRAME.of_world(np.zeros(3)), rtol=0, atol=1e-9)
 
 
 def test_importing_the_package_and_its_specs_loads_no_simulator() -> None:

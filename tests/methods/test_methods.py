@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import methods
-from bench.interfaces import Method, Observations, TaskSpec, UserError
+from bench.interfaces import HandPlace, Method, Observations, TaskSpec, UserError
 from bench.spec import Variant
 from methods.bc import CONFIGS as BC
 from methods.bc import Bc
@@ -289,6 +289,29 @@ def test_methods_trained_from_scratch_share_the_recipe_of_dp3(profile):
     assert BC[profile] == replace(CONFIGS[profile], noise_draws=1)
     sizes = replace(SIMPLE[profile].sizes, down_dims=CONFIGS[profile].sizes.down_dims, n_blocks=SIZES[profile].n_blocks)
     assert replace(SIMPLE[profile], sizes=sizes) == CONFIGS[profile]
+
+
+def test_the_hand_is_the_origin_of_the_cloud(task, demos):
+    """Moved together, hand and cloud look the same; `paper` takes the cloud as it is."""
+    turn = ((0.0, -1.0, 0.0), (1.0, 0.0, 0.0), (0.0, 0.0, 1.0))
+    task = replace(task, hand=HandPlace(2, (0.1, 0.2, 0.3), turn))
+    cloud, state = torch.randn(2, 5, 3), torch.randn(2, task.agent_pos_dim)
+    step = torch.tensor([1.0, 2.0, 3.0])
+    moved = state.clone()
+    moved[:, 2:5] += step
+    for profile, shifts in (("smoke", True), ("paper", False)):
+        with torch.device("meta" if profile == "paper" else "cpu"):
+            networks = Networks(task, SIZES[profile])
+        if not shifts:
+            assert networks._from_hand(cloud, state) is cloud
+            continue
+        networks.fit_normalizer(cloud, state, torch.randn(2, task.action_dim))
+        seen, _ = networks.normalise(cloud, state)
+        again, _ = networks.normalise(cloud + torch.tensor(turn) @ step, moved)
+        torch.testing.assert_close(again, seen, rtol=0, atol=1e-5)
+        assert seen.abs().max() <= 1 + 1e-5
+        alone, _ = networks.normalise(cloud, moved)
+        assert (alone - seen).abs().max() > 0.1
 
 
 def test_raw_weights_travel_with_the_teacher_only(task, demos, teacher):
