@@ -1,0 +1,59 @@
+"""The command line: parses, calls, and turns `UserError` into one line and exit code 2."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.console import Console
+
+from bench.cli import demos, inventory, measure, new, records
+from bench.cli.options import say
+from bench.interfaces import UserError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    help="Which robot policy should I run? Measures success and speed of visuomotor policies, and reports them.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+app.command()(measure.run)
+app.command()(records.report)
+app.command()(records.submit)
+app.command()(records.validate)
+app.command()(records.compare)
+app.command()(records.reproduce)
+app.command()(measure.latency)
+app.command(name="list")(inventory.list_)
+app.command(name="export")(records.export_)
+app.command()(records.schema)
+app.command()(new.new)
+app.command()(inventory.doctor)
+app.add_typer(demos.app, name="demos")
+
+
+def main() -> None:
+    """Entry point of the script ``bench``."""
+    try:
+        sys.exit(app(standalone_mode=False) or 0)
+    except UserError as error:
+        _complain(str(error))
+    except typer.Abort:
+        sys.exit(130)
+    except Exception as error:
+        # A fault in the arguments, found by the parser: its class is not public, its one-line message is.
+        message = getattr(error, "format_message", None)
+        if message is None:
+            raise
+        if not sys.argv[1:]:  # the help has been printed
+            sys.exit(2)
+        _complain(f"{message().rstrip('.')}; see --help")
+
+
+def _complain(message: str) -> None:
+    line = " ".join(message.split())
+    say(Console(stderr=True), f"error: {line}", "red")
+    sys.exit(2)

@@ -1,0 +1,70 @@
+"""Commands of `bench demos`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli.options import RESULTS, make_console
+
+app = typer.Typer(help="Export, import and look at demo sets.", no_args_is_help=True)
+CacheFolder = Annotated[Path, typer.Option("--cache", envvar="BENCH_CACHE", help="Folder of demo sets.")]
+ProfileName = Annotated[str, typer.Option("--profile", help="Whose number of demos a task's expert makes.")]
+
+
+@app.command(name="export")
+def demos_export(
+    source: Annotated[str, typer.Argument(help="A task (its expert's demos), or the key of a demo set.")],
+    out: Annotated[Path, typer.Argument(help="The Zarr store to write.")],
+    profile: ProfileName = "lite",
+    cache: CacheFolder = RESULTS / "cache",
+) -> None:
+    """Write a demo set as a Zarr store in the layout of 3D Diffusion Policy.
+
+    Example:
+
+      bench demos export metaworld/drawer-open drawer.zarr
+    """
+    from bench.artifacts import Cache
+    from bench.demos_command import export_demos
+
+    export_demos(source, out, profile, Cache(cache), make_console())
+
+
+@app.command(name="import")
+def demos_import(
+    store: Annotated[Path, typer.Argument(help="A Zarr store in the layout of 3D Diffusion Policy.")],
+    task: Annotated[str, typer.Option(help="The task that it holds demonstrations of.")],
+    cache: CacheFolder = RESULTS / "cache",
+) -> None:
+    """Check a Zarr store and keep it as demonstrations of a task.
+
+    Example:
+
+      bench demos import drawer.zarr --task metaworld/drawer-open
+    """
+    from bench.artifacts import Cache
+    from bench.demos_command import import_demos
+
+    import_demos(store, task, Cache(cache), make_console())
+
+
+@app.command(name="inspect")
+def demos_inspect(
+    source: Annotated[str, typer.Argument(help="A Zarr store, a task, or the key of a demo set.")],
+    picture: Annotated[Path | None, typer.Option(help="Draw a picture there (PNG).")] = None,
+    profile: ProfileName = "lite",
+    cache: CacheFolder = RESULTS / "cache",
+) -> None:
+    """Show counts and ranges of a demo set.
+
+    Example:
+
+      bench demos inspect drawer.zarr --picture drawer.png
+    """
+    from bench.artifacts import Cache
+    from bench.demos_command import inspect_demos
+
+    inspect_demos(source, profile, Cache(cache), picture, make_console())
