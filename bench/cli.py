@@ -14,6 +14,7 @@ from rich.table import Table
 
 from bench import registry
 from bench.artifacts import write_atomically
+from bench.checkpoints_cli import app as checkpoints_app
 from bench.export import Format, export
 from bench.interfaces import UserError, unknown
 from bench.schemas import MODELS, file_name, json_schema
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 demos_app = typer.Typer(help="Export, import and look at demo sets.", no_args_is_help=True)
 app.add_typer(demos_app, name="demos")
+app.add_typer(checkpoints_app, name="checkpoints")
 RESULTS, REPORTS, EXPORTS = Path("results"), Path("reports"), Path("exports")
 BASELINE = RESULTS / "baseline"
 CacheFolder = Annotated[Path, typer.Option("--cache", envvar="BENCH_CACHE", help="Folder of demo sets.")]
