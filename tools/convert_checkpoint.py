@@ -214,7 +214,7 @@ def rename(policy: Mapping[str, Tensor], source: Path) -> dict[str, Tensor]:
             raise RefusedError(f"{source}: tensor for '{layer}' is missing: not of the published DP3 layout")
         sizes[field] = ours[layer].shape[axis]
     if (first := ours["encoder.points.linears.0.weight"]).shape[1] != 3:
-        raise RefusedError(f"{source}: takes {first.shape[1]} values of a point; only 3, without colour, can be evaluated")
+        raise RefusedError(f"{source}: takes {first.shape[1]} values of a point; only 3, without colour, can run")
     for field, size in sizes.items():
         for part in ("scale", "offset"):
             name = f"normalizer.{field}.{part}"
