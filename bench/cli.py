@@ -60,6 +60,13 @@ class Listing(StrEnum):
     profiles = "profiles"
 
 
+class DemoFormat(StrEnum):
+    """What demo sets can be written as."""
+
+    zarr = "zarr"
+    minari = "minari"
+
+
 class Kind(StrEnum):
     """What can be written anew."""
 
@@ -448,29 +455,32 @@ def doctor() -> None:
 @demos_app.command(name="export")
 def demos_export(
     source: Annotated[str, typer.Argument(help="A task (its expert's demos), or the key of a demo set.")],
-    out: Annotated[Path, typer.Argument(help="The Zarr store to write.")],
+    out: Annotated[Path, typer.Argument(help="The store to write.")],
+    form: Annotated[DemoFormat, typer.Option("--format", help="What to write.")] = DemoFormat.zarr,
     profile: ProfileName = "lite",
     cache: CacheFolder = RESULTS / "cache",
 ) -> None:
-    """Write a demo set as a Zarr store in the layout of 3D Diffusion Policy.
+    """Write a demo set as a Zarr store in the layout of 3D Diffusion Policy, or as a Minari dataset.
 
-    Example:
+    Examples:
 
       bench demos export metaworld/drawer-open drawer.zarr
+
+      bench demos export metaworld/drawer-open drawer-open-v0 --format minari
     """
     from bench.artifacts import Cache
     from bench.demos_command import export_demos
 
-    export_demos(source, out, profile, Cache(cache), _console())
+    export_demos(source, out, profile, Cache(cache), _console(), form.value)
 
 
 @demos_app.command(name="import")
 def demos_import(
-    store: Annotated[Path, typer.Argument(help="A Zarr store in the layout of 3D Diffusion Policy.")],
+    store: Annotated[Path, typer.Argument(help="A Zarr store as of 3D Diffusion Policy, or a Minari dataset.")],
     task: Annotated[str, typer.Option(help="The task that it holds demonstrations of.")],
     cache: CacheFolder = RESULTS / "cache",
 ) -> None:
-    """Check a Zarr store and keep it as demonstrations of a task.
+    """Check a Zarr store or Minari dataset and keep it as demonstrations of a task.
 
     Example:
 
@@ -484,7 +494,7 @@ def demos_import(
 
 @demos_app.command(name="inspect")
 def demos_inspect(
-    source: Annotated[str, typer.Argument(help="A Zarr store, a task, or the key of a demo set.")],
+    source: Annotated[str, typer.Argument(help="A Zarr store, a Minari dataset, a task, or the key of a demo set.")],
     picture: Annotated[Path | None, typer.Option(help="Draw a picture there (PNG).")] = None,
     profile: ProfileName = "lite",
     cache: CacheFolder = RESULTS / "cache",

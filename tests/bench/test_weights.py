@@ -25,6 +25,7 @@ from bench.weights import import_weights, require_weights
 
 pytestmark = pytest.mark.usefixtures("fake_registry")
 WALK, RUN = "fake/walk", "fake/run"
+IMPORT = ("checkpoints", "import", "--method", "base")
 UNTIMED = 3  # exit code of a run without latencies: another process knows no fakes
 
 
@@ -149,14 +150,14 @@ def test_what_was_not_imported_is_said() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["checkpoints", "import", "one.safetensors", "--method", "base"], "write TASK=FILE or TASK:SEED=FILE"),
-        (["checkpoints", "import", f"{WALK}:x=one.safetensors", "--method", "base"], "write TASK=FILE or TASK:SEED=FILE"),
-        (["checkpoints", "import", *[f"{WALK}=one.safetensors"] * 2, "--method", "base"], "two files for fake/walk, seed 0"),
+        ([*IMPORT, "one.safetensors"], "write TASK=FILE or TASK:SEED=FILE"),
+        ([*IMPORT, f"{WALK}:x=one.safetensors"], "write TASK=FILE or TASK:SEED=FILE"),
+        ([*IMPORT, *[f"{WALK}=one.safetensors"] * 2], "two files for fake/walk, seed 0"),
         (["checkpoints", "import", f"{WALK}=one.safetensors", "--method", "bse"], "did you mean base"),
-        (["checkpoints", "import", "fake/wlk=one.safetensors", "--method", "base"], "did you mean fake/walk"),
-        (["checkpoints", "import", f"{WALK}=nowhere", "--method", "base"], "nowhere: cannot be read"),
-        (["checkpoints", "import", f"{WALK}=noise", "--method", "base"], "noise: no safetensors file"),
-        (["checkpoints", "import", f"{WALK}=odd", "--method", "base"], "odd does not fit base on fake/walk, profile paper"),
+        ([*IMPORT, "fake/wlk=one.safetensors"], "did you mean fake/walk"),
+        ([*IMPORT, f"{WALK}=nowhere"], "nowhere: cannot be read"),
+        ([*IMPORT, f"{WALK}=noise"], "noise: no safetensors file"),
+        ([*IMPORT, f"{WALK}=odd"], "odd does not fit base on fake/walk, profile paper"),
         (["run", "--methods", "base:0123456789ab", "--tasks", WALK], "no weights base:0123456789ab"),
         (["latency", "--methods", "base:0123456789ab", "--task", WALK], "no weights base:0123456789ab"),
     ],
