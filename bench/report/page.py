@@ -12,6 +12,7 @@ from bench.report.latency import PAGE
 from bench.report.measures import ALL, Measures
 from bench.report.realtime import WORDS
 from bench.report.table import Table, escape_markdown
+from bench.spec import WEIGHTS
 from bench.store import Run
 
 ASSUMED_SUCCESS = 0.8
@@ -157,7 +158,7 @@ def _demos_words(spec: Mapping[str, Any]) -> str:
 
 def _weights_words(spec: Mapping[str, Any]) -> str:
     """Nothing where all weights were trained in the run."""
-    imported = [text for text in spec["methods"] if ":" in text.partition("@")[0]]
+    imported = [text for text in spec["methods"] if re.search(f":{WEIGHTS.pattern}(?=[+@]|$)", text)]
     names = ", ".join(map(escape_markdown, imported))
     return f"- Weights: imported, not trained here, for {names} (method:hash of the weights).\n" if names else ""
 

@@ -118,6 +118,11 @@ def test_they_are_evaluated_and_recorded_as_what_they_are(
     assert set(found.curves["method"]) == {"base"}
     assert f"imported, not trained here, for {name}" in Path("reports/run/README.md").read_text(encoding="utf-8")
     assert any(label.startswith(f"weights {name}") for label in found.manifest["keys"])
+    alone = [*run[:-1], "alone"]
+    alone[alone.index(f"base,{name}")] = name
+    assert call(monkeypatch, *alone, "--cache", "cache") == UNTIMED  # a report without any training
+    assert load_run("alone").curves.empty
+    assert list(load_run("alone").episodes["action_hash"]) == list(theirs["action_hash"])
     capsys.readouterr()
     assert call(monkeypatch, *run, "--cache", "cache") == UNTIMED
     assert "2 done already" in capsys.readouterr().out
