@@ -143,7 +143,8 @@ class PublishedPolicy(nn.Module):
 def published_state(ours: Networks, sizes: NetSizes) -> dict[str, Tensor]:
     """The weights of a network of ours under the published names: module by module, no names are matched."""
     normalizer = ours.normalizer
-    policy = PublishedPolicy(sizes, len(normalizer.agent_pos.scale), len(normalizer.action.scale))
+    with torch.device("meta"):  # nothing is drawn that will be replaced
+        policy = PublishedPolicy(sizes, len(normalizer.agent_pos.scale), len(normalizer.action.scale))
     pairs: list[tuple[nn.Module, nn.Module]] = []
     encoder, unet = policy.obs_encoder, policy.model
     for i, (linear, norm) in enumerate(zip(ours.encoder.points.linears, ours.encoder.points.norms, strict=True)):
@@ -163,7 +164,7 @@ def published_state(ours: Networks, sizes: NetSizes) -> dict[str, Tensor]:
     for stages, own in ((unet.down_modules, ours.unet.downsample), (unet.up_modules, ours.unet.upsample)):
         pairs += [(stage[-1].conv, mine) for stage, mine in zip(stages, own, strict=False)]
     for target, source in pairs:
-        target.load_state_dict(source.state_dict())
+        target.load_state_dict(source.state_dict(), assign=True)
     for field, own in (("agent_pos", normalizer.agent_pos), ("action", normalizer.action)):
         _normalise_as(policy.normalizer.params_dict[field], own.state_dict())
     points = {name: torch.cat([values, torch.ones(3)]) for name, values in normalizer.point_cloud.state_dict().items()}
@@ -173,4 +174,5 @@ def published_state(ours: Networks, sizes: NetSizes) -> dict[str, Tensor]:
 
 def _normalise_as(part: nn.ParameterDict, values: Mapping[str, Tensor]) -> None:
     for name in ("scale", "offset"):
-        part[name].data.copy_(values[name])
+        part[name] = nn.Parameter(values[name])
+    part["input_stats"]["min"] = nn.Parameter(torch.zeros(values["scale"].shape))
