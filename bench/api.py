@@ -19,6 +19,7 @@ from bench.plan import make_plan, plan_key
 from bench.spec import RunSpec, make_spec
 from bench.stats import MARGIN
 from bench.store import Run, load_run
+from bench.weights import require_weights
 
 RESULTS, REPORTS = Path("results"), Path("reports")
 DEVICES = ("auto", "cpu", "cuda")
@@ -49,7 +50,8 @@ def run(
     The same call again does what is missing and nothing else, and returns the same records.
 
     Args:
-        methods: names and variants, ``["dp3", "dp3@nfe=1", "sdm"]`` or ``"dp3,dp3@nfe=1,sdm"``.
+        methods: names and variants, ``["dp3", "dp3@nfe=1", "sdm"]`` or ``"dp3,dp3@nfe=1,sdm"``; with imported
+            weights ``dp3:1a2b3c4d5e6f``.
         tasks: ids, globs, suites, groups (``metaworld:hard``), ``quick`` or ``all``.
         seeds: training seeds.
         profile: sizes and budgets: ``smoke``, ``lite`` or ``paper``.
@@ -135,6 +137,7 @@ def prepare(
     artefacts = Path(cache) if cache else (Path(out).parent if out else RESULTS) / "cache"
     imports = resolve(demos, Cache(artefacts))
     spec = make_spec(methods, tasks, seeds, profile, episodes, control_hz=control_hz, demos=imports.keys)
+    require_weights(make_plan(spec, torch_device), Cache(artefacts))
     for note in imports.notes:
         console.print(note, highlight=False, markup=False, soft_wrap=True)
     if not dry_run:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,6 +78,14 @@ class Cache:
                 f"{path}: damaged (its SHA-256 is not that in {key}.json); delete it to have it made again", key, path
             )
         return artifact
+
+    def infos(self, kind: str) -> Iterator[Mapping[str, Any]]:
+        """What is known of all artefacts of a kind; the tensors are not read, unreadable side files are passed over."""
+        for path in sorted(self.folder.glob("*.json")):
+            with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+                side = json.loads(path.read_text(encoding="utf-8"))
+                if side["schema"] == SCHEMA and side["info"]["kind"] == kind:
+                    yield side["info"]
 
     def set_aside(self, key: str) -> None:
         """Rename a damaged artefact, so that it is no longer there and can still be looked at.

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from bench import app
 from bench.interfaces import UserError
-from bench.spec import make_spec
+from bench.spec import Variant, make_spec
 from bench.store import read_manifest
 
 
@@ -25,6 +25,8 @@ def run_again(base: Path, folder: Path, console: Console) -> Path:
     asked = manifest["spec"]
     if asked.get("demos"):
         raise UserError(f"{base}: made with imported demos; run it again with --demos, and compare the two folders")
+    if any(Variant.parse(text).weights for text in asked["methods"]):
+        raise UserError(f"{base}: made with imported weights; run it again with these, and compare the two folders")
     spec = make_spec(
         asked["methods"], asked["tasks"], asked["seeds"], asked["profile"], asked["episodes"], asked["base_seed"]
     )

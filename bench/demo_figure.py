@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from io import BytesIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bench.interfaces import DemoSet
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FIRST = 0  # the episode that the picture shows
 
@@ -46,7 +50,15 @@ def ranges(demos: DemoSet) -> Iterator[tuple[str, float, float, float, float, st
 
 def picture(demos: DemoSet, title: str) -> bytes:
     """PNG: the first cloud, the lengths of the episodes, states and actions of the first episode."""
+    out = BytesIO()
+    draw(demos, title).savefig(out, format="png", dpi=120, metadata={"Software": None})
+    return out.getvalue()
+
+
+def draw(demos: DemoSet, title: str) -> Figure:
+    """The figure of `picture`."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(10, 7), layout="constrained")
     figure.suptitle(title)
@@ -57,6 +69,7 @@ def picture(demos: DemoSet, title: str) -> bytes:
     bars = figure.add_subplot(2, 2, 2)
     bars.bar(np.arange(len(demos.episode_ends)), lengths(demos))
     bars.set(title="length of the episodes", xlabel="episode", ylabel="control steps")
+    bars.xaxis.set_major_locator(MaxNLocator(integer=True))
     end = int(demos.episode_ends[FIRST])
     for place, name, values in ((3, "state", demos.agent_pos), (4, "action", demos.action)):
         lines = figure.add_subplot(2, 2, place)
@@ -64,6 +77,4 @@ def picture(demos: DemoSet, title: str) -> bytes:
         if len(demos.solved):
             lines.axvline(int(demos.solved[FIRST]), color="black", linestyle=":", linewidth=1)
         lines.set(title=f"{name}, first episode", xlabel="control step")
-    out = BytesIO()
-    figure.savefig(out, format="png", dpi=120, metadata={"Software": None})
-    return out.getvalue()
+    return figure

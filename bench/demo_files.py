@@ -98,20 +98,23 @@ def write_zarr(demos: DemoSet, path: Path) -> None:
         shutil.rmtree(beside)
 
 
-def check(demos: DemoSet, where: str) -> None:
-    """Refuse arrays that are no demo set. Raises `UserError` naming the array, and the frame where there is one."""
+def check(demos: DemoSet, where: str, names: Mapping[str, str] = ARRAYS) -> None:
+    """Refuse arrays that are no demo set. Raises `UserError` naming the array, and the frame where there is one.
+
+    ``names`` are those of the arrays in the file.
+    """
     shapes = {"point_cloud": "[T, N, 3]", "agent_pos": "[T, P]", "action": "[T, A]", "episode_ends": "[E]"}
     for field, shape in shapes.items():
         array = getattr(demos, field)
         if array.ndim != shape.count(",") + 1 or (field == "point_cloud" and array.shape[2] != 3):
-            raise UserError(f"{where}: {ARRAYS[field]} has shape {list(array.shape)}, expected {shape}")
-    lengths = {ARRAYS[field]: len(getattr(demos, field)) for field in ("point_cloud", "agent_pos", "action")}
+            raise UserError(f"{where}: {names[field]} has shape {list(array.shape)}, expected {shape}")
+    lengths = {names[field]: len(getattr(demos, field)) for field in ("point_cloud", "agent_pos", "action")}
     if len(set(lengths.values())) != 1:
         raise UserError(f"{where}: numbers of frames differ: {', '.join(f'{k} {v}' for k, v in lengths.items())}")
     ends, frames = demos.episode_ends, len(demos.action)
     if not len(ends) or ends[-1] != frames or (np.diff(ends, prepend=0) <= 0).any():
         raise UserError(
-            f"{where}: {ARRAYS['episode_ends']} must rise to the number of frames, {frames}, and does not: "
+            f"{where}: {names['episode_ends']} must rise to the number of frames, {frames}, and does not: "
             f"{np.array2string(ends, threshold=6)}"
         )
     solved = demos.solved
@@ -122,7 +125,7 @@ def check(demos: DemoSet, where: str) -> None:
         if bad.any():
             frame = int(bad.argmax())
             episode = int(np.searchsorted(ends, frame, side="right"))
-            raise UserError(f"{where}: {ARRAYS[field]} is not finite in frame {frame} (episode {episode})")
+            raise UserError(f"{where}: {names[field]} is not finite in frame {frame} (episode {episode})")
 
 
 def _read(path: Path, name: str, there: Mapping[str, Any]) -> np.ndarray:

@@ -12,9 +12,10 @@ import numpy as np
 from bench import registry
 from bench.artifacts import Artifact, Cache, pack_demos, unpack_demos
 from bench.demo_files import ARRAYS, read_zarr
+from bench.demo_minari import ARRAYS as MINARI
+from bench.demo_minari import is_minari, read_minari
 from bench.interfaces import DemoSet, TaskSpec, UserError, unknown
-from bench.plan import task_identity
-from bench.spec import PROTOCOL, content_key
+from bench.spec import PROTOCOL, content_key, task_identity
 
 KEY = re.compile("[0-9a-f]{20}")
 
@@ -26,17 +27,22 @@ def import_key(task: TaskSpec, artifact: Artifact) -> str:
     })  # fmt: skip
 
 
-def import_zarr(path: Path, task: TaskSpec) -> tuple[str, Artifact, list[str]]:
-    """Read a store as demonstrations of a task.
+def read_store(path: Path) -> tuple[DemoSet, list[str]]:
+    """A demo set, and what was changed on the way: from a Minari dataset where ``path`` is one, else a Zarr store."""
+    return read_minari(path) if is_minari(path) else read_zarr(path)
+
+
+def import_store(path: Path, task: TaskSpec) -> tuple[str, Artifact, list[str]]:
+    """Read a Zarr store or a Minari dataset as demonstrations of a task.
 
     Returns:
         key and artefact for the cache, and what was changed on the way: lines for people.
 
     Raises:
-        UserError: see `bench.demo_files.read_zarr`, or its sizes are not those of the task.
+        UserError: see `read_zarr` and `read_minari`, or its sizes are not those of the task.
     """
-    demos, notes = read_zarr(path)
-    demos, more = _fit(demos, task, str(path))
+    demos, notes = read_store(path)
+    demos, more = _fit(demos, task, str(path), MINARI if is_minari(path) else ARRAYS)
     notes += more
     info = {"kind": "demos", "task": asdict(task), "imported": {"from": path.name, "notes": notes}}
     artifact = Artifact(pack_demos(demos), info)
@@ -62,7 +68,7 @@ def resolve(requests: Mapping[str, str], cache: Cache) -> Imports:
     """Read and check the imported demo sets of a run; writes nothing.
 
     Args:
-        requests: by task id, a Zarr store, or the key of a set that was imported before.
+        requests: by task id, a Zarr store or Minari dataset, or the key of a set that was imported before.
         cache: where imported sets are.
 
     Raises:
@@ -77,7 +83,7 @@ def resolve(requests: Mapping[str, str], cache: Cache) -> Imports:
             load_imported(source, specs[name], cache)
             found.keys[name] = source
             continue
-        key, artifact, notes = import_zarr(Path(source), specs[name])
+        key, artifact, notes = import_store(Path(source), specs[name])
         found.keys[name], found.artifacts[key] = key, artifact
         found.notes.extend(f"demos of {name}: {line}" for line in (f"{source}, imported as {key}", *notes))
     return found
@@ -96,7 +102,9 @@ def load_imported(key: str, task: TaskSpec, cache: Cache) -> DemoSet:
     return unpack_demos(artifact.data)
 
 
-def _fit(demos: DemoSet, task: TaskSpec, where: str) -> tuple[DemoSet, list[str]]:
+def _fit(
+    demos: DemoSet, task: TaskSpec, where: str, names: Mapping[str, str]
+) -> tuple[DemoSet, list[str]]:  # fmt: skip
     """Refuse sizes that are not those of the task; clip actions as the task does."""
     sizes = (
         ("point_cloud", "points per frame", demos.point_cloud.shape[1], task.n_points),
@@ -105,7 +113,7 @@ def _fit(demos: DemoSet, task: TaskSpec, where: str) -> tuple[DemoSet, list[str]
     )
     for field, what, found, wanted in sizes:
         if found != wanted:
-            raise UserError(f"{where}: {ARRAYS[field]} has {found} {what}, {task.id} has {wanted}")
+            raise UserError(f"{where}: {names[field]} has {found} {what}, {task.id} has {wanted}")
     outside = np.abs(demos.action) > 1
     if not outside.any():
         return demos, []

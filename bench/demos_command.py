@@ -10,30 +10,41 @@ from rich.table import Table
 from bench import registry
 from bench.artifacts import Cache, unpack_demos, write_atomically
 from bench.demo_figure import counts, picture, ranges
-from bench.demo_files import read_zarr, write_zarr
-from bench.demo_import import KEY, import_zarr
+from bench.demo_files import write_zarr
+from bench.demo_import import KEY, import_store, read_store
+from bench.demo_minari import write_minari
 from bench.interfaces import DemoSet, UserError, unknown
 from bench.plan import demos_unit
 from bench.spec import profile
 from bench.worker import Worker
 
 
-def export_demos(source: str, out: Path, profile_name: str, cache: Cache, console: Console) -> None:
-    """Write a demo set as a Zarr store. Raises `UserError` for a source that is none, or a place that is taken."""
+def export_demos(
+    source: str, out: Path, profile_name: str, cache: Cache, console: Console, form: str = "zarr"
+) -> None:  # fmt: skip
+    """Write a demo set as a Zarr store or Minari dataset (``form``).
+
+    Raises:
+        UserError: a source that is none, or a place that is taken.
+    """
     if out.exists():
         raise UserError(f"{out}: exists already; remove it or choose another place")
     demos, title = find_demos(source, profile_name, cache, console)
-    write_zarr(demos, out)
+    {"zarr": write_zarr, "minari": write_minari}[form](demos, out)
     _say(console, f"{title}: {counts(demos)}")
     _say(console, f"written: {out}")
 
 
 def import_demos(path: Path, task_id: str, cache: Cache, console: Console) -> None:
-    """Put a Zarr store into the cache as demonstrations of a task. Raises `UserError` where it does not fit."""
+    """Put a Zarr store or Minari dataset into the cache as demonstrations of a task.
+
+    Raises:
+        UserError: it does not fit.
+    """
     specs = registry.tasks().specs()
     if task_id not in specs:
         raise unknown("task", task_id, specs)
-    key, artifact, notes = import_zarr(path, specs[task_id])
+    key, artifact, notes = import_store(path, specs[task_id])
     cache.save(key, artifact)
     _say(console, f"{path}: {counts(unpack_demos(artifact.data))}")
     for note in notes:
@@ -55,12 +66,12 @@ def inspect_demos(source: str, profile_name: str, cache: Cache, image: Path | No
 
 
 def find_demos(source: str, profile_name: str, cache: Cache, console: Console) -> tuple[DemoSet, str]:
-    """A demo set and its title: a Zarr store, a set in the cache by its key, or that of a task's expert.
+    """A demo set and its title: a store or dataset, a set in the cache by its key, or that of a task's expert.
 
     The expert's is taken from the cache, or made and kept there.
     """
     if Path(source).exists():
-        demos, notes = read_zarr(Path(source))
+        demos, notes = read_store(Path(source))
         for note in notes:
             _say(console, note)
         return demos, source

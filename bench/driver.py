@@ -49,7 +49,7 @@ def find_missing(units: Sequence[Unit], rows: ReadRows, cache: Cache, also: Iter
     """
     by_key = {u.key: u for u in units}
     recorded, also = _complete_keys(by_key, rows), tuple(also)
-    targets = [u.key for u in units if u.kind is not Kind.DEMOS and u.key not in recorded]
+    targets = [u.key for u in units if u.kind not in (Kind.DEMOS, Kind.WEIGHTS) and u.key not in recorded]
     targets += also
     missing: set[str] = set()
     while targets:

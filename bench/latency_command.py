@@ -20,6 +20,7 @@ from bench.progress import duration, latency_display
 from bench.records import LatencyRow
 from bench.spec import Variant, make_spec, profile
 from bench.thread_modes import CPU1, CPUN, modes_for
+from bench.weights import require_weights
 
 OK, INTERRUPTED = 0, 130
 MODES = {"1": (CPU1,), "all": (CPUN,), "both": (CPU1, CPUN)}
@@ -91,7 +92,9 @@ def make_jobs(request: Request) -> list[LatencyJob]:
     spec = make_spec(request.methods, [request.task], [request.seed], request.profile, episodes=1)
     if len(spec.tasks) != 1:
         raise UserError(f"--task '{request.task}' stands for {len(spec.tasks)} tasks: name one, as in {spec.tasks[0]}")
-    units = tuple(u for u in make_plan(spec, request.device) if u.kind is Kind.EVALUATE)
+    plan = make_plan(spec, request.device)
+    require_weights(plan, Cache(request.cache))
+    units = tuple(u for u in plan if u.kind is Kind.EVALUATE)
     variants = tuple(Variant.parse(text) for text in spec.methods)
     checkpoints = tuple(str(unit.checkpoint) for unit in units)
     budget = _budget(request)

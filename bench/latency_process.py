@@ -24,6 +24,7 @@ from bench.clocks import record_inputs
 from bench.interfaces import UserError
 from bench.latency_timer import Contender, Timed, Timer
 from bench.runtimes import use_runtime
+from bench.spec import Variant
 from bench.thread_modes import enter, environment
 
 
@@ -98,7 +99,8 @@ def load(entry: Mapping[str, Any]) -> Timer:
     """Build what is to be timed, in this process."""
     row, device = entry["row"], entry["row"]["device"]
     task = registry.tasks().make(row["task"])
-    method = registry.methods().make(row["method"], task.spec, row["profile"], entry["options"], device)
+    name = Variant.parse(row["method"]).method  # without the id of imported weights
+    method = registry.methods().make(name, task.spec, row["profile"], entry["options"], device)
     artifact = None
     if entry["checkpoint"] is not None:
         artifact = Artifact(Path(entry["checkpoint"]).read_bytes())

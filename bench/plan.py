@@ -11,7 +11,7 @@ from bench import registry
 from bench.interfaces import MethodSpec, TaskSpec
 from bench.realtime import RealTime
 from bench.runtimes import EAGER, versions_of
-from bench.spec import PROTOCOL, Profile, RunSpec, Variant, content_key, profile
+from bench.spec import PROTOCOL, Profile, RunSpec, Variant, content_key, profile, task_identity
 
 
 class Kind(StrEnum):
@@ -19,6 +19,7 @@ class Kind(StrEnum):
 
     DEMOS = "demos"
     TRAIN = "train"
+    WEIGHTS = "weights"  # imported: in the cache, or missing
     EVALUATE = "evaluate"
     REALTIME = "realtime"  # an evaluation with the latency in the loop
 
@@ -33,7 +34,7 @@ class Unit:
     profile: Profile
     base_seed: int
     method: MethodSpec | None = None  # all but demos
-    variant: Variant | None = None  # evaluate: with options; train: the bare method
+    variant: Variant | None = None  # evaluate: with options; train and weights: the bare method
     training_seed: int = 0
     episodes: int = 0  # evaluate and realtime
     demos: str | None = None  # key of the demo set (train)
@@ -70,9 +71,12 @@ def make_plan(spec: RunSpec, device: str = "cpu") -> list[Unit]:
         for seed in spec.seeds:
             for text in spec.methods:
                 variant = Variant.parse(text)
-                trained = _train_units(Variant(variant.method), demos, seed, device)
-                units |= {u.key: u for u in trained}
-                evaluation = _evaluate_unit(variant, trained[-1], spec.episodes)
+                if variant.weights:
+                    sources = [_weights_unit(variant, specs[task_id], budget, spec.base_seed, seed)]
+                else:
+                    sources = _train_units(Variant(variant.method), demos, seed, device)
+                units |= {u.key: u for u in sources}
+                evaluation = _evaluate_unit(variant, sources[-1], spec.episodes, device)
                 units[evaluation.key] = evaluation
     return list(units.values())
 
@@ -109,7 +113,7 @@ def plan_key(units: Iterable[Unit]) -> str:
 
 
 def lineage(units: Iterable[Unit], unit: Unit) -> list[Unit]:
-    """The training units from the first teacher down to the checkpoint that ``unit`` reads."""
+    """The units from the first teacher, or the imported weights, down to the checkpoint that ``unit`` reads."""
     by_key = {u.key: u for u in units}
     chain = []
     key = unit.checkpoint
@@ -146,12 +150,33 @@ def _train_units(variant: Variant, demos: Unit, seed: int, device: str) -> list[
     return [*parents, unit]
 
 
-def _evaluate_unit(variant: Variant, trained: Unit, episodes: int) -> Unit:
-    method, _ = registry.describe(variant.method, trained.task, trained.profile.name, dict(variant.options))
+def weights_key(weights: str, method: str, task_id: str, seed: int, profile_name: str) -> str:
+    """Where imported weights are in the cache; later code and simulators find them there, too."""
+    return content_key({
+        "protocol": PROTOCOL, "kind": "weights", "weights": weights, "method": method, "task": task_id, "seed": seed,
+        "profile": profile_name,
+    })  # fmt: skip
+
+
+def _weights_unit(variant: Variant, task: TaskSpec, budget: Profile, base_seed: int, seed: int) -> Unit:
+    assert variant.weights is not None
+    method, _ = registry.describe(variant.method, task, budget.name, {})
+    key = weights_key(variant.weights, variant.method, task.id, seed, budget.name)
+    bare = Variant(variant.method, weights=variant.weights)
+    return Unit(Kind.WEIGHTS, key, task, budget, base_seed, method, bare, seed)
+
+
+def _evaluate_unit(variant: Variant, trained: Unit, episodes: int, device: str) -> Unit:
+    method, code = registry.describe(variant.method, trained.task, trained.profile.name, dict(variant.options))
     identity = {
         "protocol": PROTOCOL, "kind": "evaluate", "checkpoint": trained.key, "options": dict(variant.options),
         "episodes": episodes,
     }  # fmt: skip
+    if variant.weights:  # what the key of a training would hold
+        identity |= {
+            "task": asdict(trained.task), "method": training_identity(method), "code": code, "device": device,
+            "base_seed": trained.base_seed,
+        }  # fmt: skip
     if variant.runtime != EAGER:
         identity["runtime"] = [variant.runtime, versions_of(variant.runtime)]
     key = content_key(identity)
@@ -159,11 +184,6 @@ def _evaluate_unit(variant: Variant, trained: Unit, episodes: int) -> Unit:
         trained, kind=Kind.EVALUATE, key=key, method=method, variant=variant, episodes=episodes, demos=None,
         checkpoint=trained.key,
     )  # fmt: skip
-
-
-def task_identity(task: TaskSpec) -> Mapping[str, object]:
-    """The part of a task's spec that determines its episodes."""
-    return {name: value for name, value in asdict(task).items() if name != "demo_factor"}
 
 
 def training_identity(method: MethodSpec) -> Mapping[str, object]:

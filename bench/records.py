@@ -53,6 +53,7 @@ class EpisodeRow(_Cell):
     assets: str
     versions: dict[str, str]
     demos: str | None = None  # key of the imported demo set; rows that come from the expert's have none
+    weights: str | None = None  # id of the imported weights; rows of weights that were trained here have none
 
 
 class RealtimeRow(EpisodeRow):

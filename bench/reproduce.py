@@ -21,6 +21,7 @@ from bench.plan import Kind, Unit, make_plan, plan_key
 from bench.provenance import git_state
 from bench.spec import RunSpec, make_spec
 from bench.store import RunFolder, iterate_rows, read_manifest
+from bench.weights import require_weights
 from bench.worker import versions
 
 EQUAL, DIFFERENT = 0, 1
@@ -48,6 +49,9 @@ def reproduce(path: Path, sample: int, workers: int | None, cache: Path | None, 
     cells = [u for u in units if u.kind is Kind.EVALUATE and u.key in sound]
     if not cells:
         raise UserError(f"{path}: no cell has been evaluated there")
+    if cache is None and (asked := [u for u in units if u.imported or u.kind is Kind.WEIGHTS]):
+        raise UserError(f"{path}: made with imported {asked[0].kind}; give the cache that they are in with --cache")
+    require_weights(units, Cache(cache or path))
     chosen = random.sample(cells, min(sample, len(cells)))
     console.print(f"{len(chosen)} of {len(cells)} cells again", highlight=False)
     with tempfile.TemporaryDirectory(prefix="bench-reproduce-") as name:
@@ -68,7 +72,7 @@ def _plan(path: Path, manifest: Mapping[str, Any]) -> tuple[RunSpec, list[Unit]]
     asked = manifest["spec"]
     spec = make_spec(
         asked["methods"], asked["tasks"], asked["seeds"], asked["profile"], asked["episodes"], asked["base_seed"],
-        asked.get("control_hz"),
+        asked.get("control_hz"), asked.get("demos"),
     )  # fmt: skip
     units = make_plan(spec, manifest["device"])
     if plan_key(units) != manifest["plan"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
@@ -13,6 +14,8 @@ from bench.runtimes import EAGER, check_runtime
 
 PROTOCOL = 1
 """Version of the rules by which the harness measures; a change of any of them makes every old key stale."""
+WEIGHTS = re.compile("[0-9a-f]{12}")
+"""An id of imported weights."""
 CONTROL_HZ = range(1, 1001)
 """Control steps per second that an evaluation in real time can have."""
 
@@ -67,21 +70,31 @@ def profile(name: str) -> Profile:
 class Variant:
     """A method with a runtime and inference options: same checkpoint, other entry.
 
-    Written ``dp3@nfe=1``, ``dp3@nfe=1:t=90``, ``sdm+onnx`` or ``dp3+onnx@nfe=1``.
+    Written ``dp3@nfe=1``, ``dp3@nfe=1:t=90``, ``sdm+onnx`` or ``dp3+onnx@nfe=1``; with imported weights instead of
+    trained ones ``dp3:1a2b3c4d5e6f``, ``dp3:1a2b3c4d5e6f+onnx@nfe=1``.
     """
 
     method: str
     options: tuple[tuple[str, str], ...] = ()
     runtime: str = EAGER
+    weights: str | None = None  # id of imported weights (`bench.weights`)
 
     @classmethod
     def parse(cls, text: str) -> Variant:
-        """Parse ``name[+runtime][@key=value[:key=value…]]``; options are sorted, so that one variant has one name."""
+        """Parse ``name[:weights][+runtime][@key=value[:key=value…]]``.
+
+        Options are sorted, so that one variant has one name.
+        """
         head, at, tail = text.strip().partition("@")
-        method, plus, runtime = head.partition("+")
+        name, plus, runtime = head.partition("+")
+        method, colon, weights = name.partition(":")
         if not method or (at and not tail) or (plus and not runtime):
             raise UserError(
                 f"method '{text}' is incomplete: write a name such as 'dp3' or a variant such as 'dp3@nfe=1'"
+            )
+        if colon and not WEIGHTS.fullmatch(weights):
+            raise UserError(
+                f"method '{text}': '{weights}' names no weights; 'bench checkpoints import' gives imported ones a name"
             )
         options = {}
         for item in filter(None, tail.split(":")):
@@ -91,10 +104,15 @@ class Variant:
             if key in options:
                 raise UserError(f"variant '{text}': option '{key}' is given twice")
             options[key] = value
-        return cls(method, tuple(sorted(options.items())), runtime or EAGER)
+        return cls(method, tuple(sorted(options.items())), runtime or EAGER, weights or None)
+
+    @property
+    def policy(self) -> str:
+        """The method, and with imported weights their id: what stands for a checkpoint."""
+        return f"{self.method}:{self.weights}" if self.weights else self.method
 
     def __str__(self) -> str:
-        head = self.method if self.runtime == EAGER else f"{self.method}+{self.runtime}"
+        head = self.policy if self.runtime == EAGER else f"{self.policy}+{self.runtime}"
         return head + ("@" + ":".join(f"{k}={v}" for k, v in self.options) if self.options else "")
 
 
@@ -167,7 +185,7 @@ def _distinct(variants: Sequence[Variant], task: TaskSpec, profile_name: str) ->
         spec, _ = registry.describe(variant.method, task, profile_name, dict(variant.options))
         options = tuple((k, str(spec.options.get(k, v))) for k, v in variant.options)
         canonical = replace(variant, options=options)
-        entry = (variant.method, variant.runtime, canonical_json(dict(spec.options)))
+        entry = (variant.policy, variant.runtime, canonical_json(dict(spec.options)))
         names[entry] = min(names.get(entry, str(canonical)), str(canonical), key=len)
     return tuple(names.values())
 
@@ -175,6 +193,11 @@ def _distinct(variants: Sequence[Variant], task: TaskSpec, profile_name: str) ->
 def canonical_json(value: object) -> str:
     """JSON that is equal for equal values: sorted keys, no spaces, no NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+
+
+def task_identity(task: TaskSpec) -> Mapping[str, object]:
+    """The part of a task's spec that determines its episodes."""
+    return {name: value for name, value in asdict(task).items() if name != "demo_factor"}
 
 
 def content_key(value: Mapping[str, object]) -> str:

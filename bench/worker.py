@@ -59,6 +59,8 @@ class Worker:
                 artifact = self._demos(unit, report)
             case Kind.TRAIN:
                 artifact = self._train(unit, inputs, snapshot, report)
+            case Kind.WEIGHTS:
+                raise RuntimeError(f"the imported weights {unit.variant} are not in the cache: import them again")
             case Kind.EVALUATE | Kind.REALTIME:
                 rows = self._evaluate(unit, inputs, report, recorder)
         return Result(time.perf_counter() - start, artifact, rows, recorder.pack(rows) if recorder else [])
@@ -160,7 +162,7 @@ def episode_row(unit: Unit, episode: Episode, checkpoint: str | None) -> dict[st
     assert unit.variant is not None
     row = {
         "schema": "episode/1", "key": unit.key, "suite": unit.task.suite, "task": unit.task.id,
-        "difficulty": unit.task.difficulty, "method": unit.variant.method, "variant": str(unit.variant),
+        "difficulty": unit.task.difficulty, "method": unit.variant.policy, "variant": str(unit.variant),
         "profile": unit.profile.name, "training_seed": unit.training_seed, "episode": episode.index,
         "seed": episode.seed, "state_hash": episode.state_hash, "action_hash": episode.action_hash,
         "success_ever": episode.success_ever, "success_end": episode.success_end, "steps": episode.steps,
@@ -173,6 +175,8 @@ def episode_row(unit: Unit, episode: Episode, checkpoint: str | None) -> dict[st
         row |= {"success_alt_ever": episode.success_alt_ever, "success_alt_end": episode.success_alt_end}
     if unit.imported:
         row["demos"] = unit.imported
+    if unit.variant.weights:
+        row["weights"] = unit.variant.weights
     if unit.realtime is None:
         return row
     return {

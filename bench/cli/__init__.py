@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.console import Console
 
-from bench.cli import demos, inventory, measure, new, records
+from bench.cli import checkpoints, demos, inventory, measure, new, records
 from bench.cli.options import say
 from bench.interfaces import UserError
 
@@ -33,6 +33,7 @@ app.command()(records.schema)
 app.command()(new.new)
 app.command()(inventory.doctor)
 app.add_typer(demos.app, name="demos")
+app.add_typer(checkpoints.app, name="checkpoints")
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -14,32 +15,42 @@ CacheFolder = Annotated[Path, typer.Option("--cache", envvar="BENCH_CACHE", help
 ProfileName = Annotated[str, typer.Option("--profile", help="Whose number of demos a task's expert makes.")]
 
 
+class DemoFormat(StrEnum):
+    """What demo sets can be written as."""
+
+    zarr = "zarr"
+    minari = "minari"
+
+
 @app.command(name="export")
 def demos_export(
     source: Annotated[str, typer.Argument(help="A task (its expert's demos), or the key of a demo set.")],
-    out: Annotated[Path, typer.Argument(help="The Zarr store to write.")],
+    out: Annotated[Path, typer.Argument(help="The store to write.")],
+    form: Annotated[DemoFormat, typer.Option("--format", help="What to write.")] = DemoFormat.zarr,
     profile: ProfileName = "lite",
     cache: CacheFolder = RESULTS / "cache",
 ) -> None:
-    """Write a demo set as a Zarr store in the layout of 3D Diffusion Policy.
+    """Write a demo set as a Zarr store in the layout of 3D Diffusion Policy, or as a Minari dataset.
 
-    Example:
+    Examples:
 
       bench demos export metaworld/drawer-open drawer.zarr
+
+      bench demos export metaworld/drawer-open drawer-open-v0 --format minari
     """
     from bench.artifacts import Cache
     from bench.demos_command import export_demos
 
-    export_demos(source, out, profile, Cache(cache), make_console())
+    export_demos(source, out, profile, Cache(cache), make_console(), form.value)
 
 
 @app.command(name="import")
 def demos_import(
-    store: Annotated[Path, typer.Argument(help="A Zarr store in the layout of 3D Diffusion Policy.")],
+    store: Annotated[Path, typer.Argument(help="A Zarr store as of 3D Diffusion Policy, or a Minari dataset.")],
     task: Annotated[str, typer.Option(help="The task that it holds demonstrations of.")],
     cache: CacheFolder = RESULTS / "cache",
 ) -> None:
-    """Check a Zarr store and keep it as demonstrations of a task.
+    """Check a Zarr store or Minari dataset and keep it as demonstrations of a task.
 
     Example:
 
@@ -53,7 +64,7 @@ def demos_import(
 
 @app.command(name="inspect")
 def demos_inspect(
-    source: Annotated[str, typer.Argument(help="A Zarr store, a task, or the key of a demo set.")],
+    source: Annotated[str, typer.Argument(help="A Zarr store, a Minari dataset, a task, or the key of a demo set.")],
     picture: Annotated[Path | None, typer.Option(help="Draw a picture there (PNG).")] = None,
     profile: ProfileName = "lite",
     cache: CacheFolder = RESULTS / "cache",

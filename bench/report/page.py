@@ -12,6 +12,7 @@ from bench.report.latency import PAGE
 from bench.report.measures import ALL, Measures
 from bench.report.realtime import WORDS
 from bench.report.table import Table, escape_markdown
+from bench.spec import WEIGHTS
 from bench.store import Run
 
 ASSUMED_SUCCESS = 0.8
@@ -126,6 +127,7 @@ def _protocol(run: Run, measures: Measures) -> Iterable[str]:
         f"{', '.join(map(str, spec['seeds']))}. Checkpoints: the last weights, none selected.\n"
         "- Learning curves: selection episodes, which share no initial state with the test episodes.\n"
         f"{_demos_words(spec)}"
+        f"{_weights_words(spec)}"
         f"- {_latency_words(measures)}"
     )
     git = manifest.get("git") or {}
@@ -152,6 +154,13 @@ def _demos_words(spec: Mapping[str, Any]) -> str:
     imported = spec.get("demos") or {}
     sets = ", ".join(f"{escape_markdown(task)} ({key})" for task, key in imported.items())
     return f"- Demonstrations: imported for {sets}; of the scripted experts for other tasks.\n" if sets else ""
+
+
+def _weights_words(spec: Mapping[str, Any]) -> str:
+    """Nothing where all weights were trained in the run."""
+    imported = [text for text in spec["methods"] if re.search(f":{WEIGHTS.pattern}(?=[+@]|$)", text)]
+    names = ", ".join(map(escape_markdown, imported))
+    return f"- Weights: imported, not trained here, for {names} (method:hash of the weights).\n" if names else ""
 
 
 def _latency_words(measures: Measures) -> str:

@@ -68,7 +68,7 @@ def _episodes(file: str, frame: pd.DataFrame, spec: Row) -> Iterator[str]:
         success, first = row["success_ever"], row["steps_to_success"]
         checks = {
             "its task is not of its suite": row["task"].partition("/")[0] == row["suite"],
-            "its variant is not of its method": row["variant"].partition("@")[0] == row["method"],
+            "its variant is not of its method": re.split("[+@]", row["variant"])[0] == row["method"],
             f"its profile is not {spec['profile']}": row["profile"] == spec["profile"],
             "its seed is not the one of that episode": row["seed"] == seeds[row["task"], row["episode"]],
             "success_ever and steps_to_success contradict each other": success == (first is not None),

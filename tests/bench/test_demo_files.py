@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.demo_figure import counts, picture, ranges
+from bench.demo_figure import counts, draw, picture, ranges
 from bench.demo_files import check, read_zarr, write_zarr
 from bench.interfaces import DemoSet, UserError
 
@@ -146,4 +146,6 @@ def test_figures_and_picture() -> None:
     assert rows["action 0"][4] == "42.9% outside [-1, 1]"
     assert rows["action 1"][4] == "constant"
     assert picture(demos, "a title").startswith(b"\x89PNG")
+    episodes = draw(demos, "a title").axes[1].get_xticks()
+    assert (episodes == episodes.round()).all()  # there is no episode 0.25
     check(demos, "these")

@@ -13,7 +13,7 @@ import pytest
 from bench import cli
 from bench.artifacts import Cache, unpack_demos
 from bench.demo_files import read_zarr, write_zarr
-from bench.demo_import import import_zarr, load_imported, resolve
+from bench.demo_import import import_store, load_imported, resolve
 from bench.interfaces import DemoSet, UserError
 from bench.plan import make_plan
 from bench.spec import make_spec
@@ -48,11 +48,11 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
 
 def test_keys_hold_the_data_and_the_task(tmp_path: Path) -> None:
     task = fake_spec(TASK)
-    key, artifact, notes = import_zarr(store(tmp_path / "one"), task)
+    key, artifact, notes = import_store(store(tmp_path / "one"), task)
     assert notes == []
-    assert import_zarr(store(tmp_path / "copy"), task)[0] == key
-    assert import_zarr(store(tmp_path / "other", scale=0.5), task)[0] != key
-    assert import_zarr(tmp_path / "one", replace(task, engine="fake 2.0"))[0] != key
+    assert import_store(store(tmp_path / "copy"), task)[0] == key
+    assert import_store(store(tmp_path / "other", scale=0.5), task)[0] != key
+    assert import_store(tmp_path / "one", replace(task, engine="fake 2.0"))[0] != key
     cache = Cache(tmp_path / "cache")
     cache.save(key, artifact)
     assert_equal(load_imported(key, task, cache), read_zarr(tmp_path / "one")[0])
@@ -77,10 +77,10 @@ def test_an_import_moves_its_own_keys_and_no_others() -> None:
 def test_what_does_not_fit_is_refused_and_actions_are_clipped(tmp_path: Path) -> None:
     task = fake_spec(TASK)
     with pytest.raises(UserError, match="data/point_cloud has 5 points per frame, fake/walk has 4"):
-        import_zarr(store(tmp_path / "points", points=5), task)
+        import_store(store(tmp_path / "points", points=5), task)
     with pytest.raises(UserError, match="data/action has 2 values per frame, fake/walk has 7"):
-        import_zarr(store(tmp_path / "one"), replace(task, action_dim=7))
-    _, artifact, notes = import_zarr(store(tmp_path / "wide", scale=3.0), task)
+        import_store(store(tmp_path / "one"), replace(task, action_dim=7))
+    _, artifact, notes = import_store(store(tmp_path / "wide", scale=3.0), task)
     assert notes == ["50.0% of the action values, from 0 to 3, were clipped to [-1, 1]"]
     assert unpack_demos(artifact.data).action.max() == 1
 

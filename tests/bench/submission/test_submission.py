@@ -211,6 +211,12 @@ def test_episodes_that_cannot_be(run: Run, values: dict[str, object], words: str
     assert all("\n" not in fault for fault in found)
 
 
+@pytest.mark.parametrize("method", ["dp3", "dp3:1a2b3c4d5e6f"])
+def test_a_variant_of_a_runtime_is_of_its_method(run: Run, method: str) -> None:
+    rows = first(run.episodes, method=method, variant=f"{method}+onnx@nfe=1")
+    assert not any("not of its method" in fault for fault in faults(with_rows(run, episodes=rows), []))
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
