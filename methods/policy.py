@@ -41,7 +41,7 @@ class NetSizes:
 
 
 SIZES: dict[str, NetSizes] = {
-    "smoke": NetSizes(True, 1, (16, 32), 16, 32, (16, 32, 64), 1, 32),
+    "smoke": NetSizes(False, 0, (16, 32), 16, 32, (16, 32, 64), 1, 32),
     "lite": NetSizes(True, 3, (64, 64, 128), 32, 64, (32, 32, 64), 5, 64),
     "paper": NetSizes(False, 0, (64, 128, 256), 64, 64, (512, 1024, 2048), 2, 128),
 }

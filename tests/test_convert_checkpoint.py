@@ -64,7 +64,7 @@ def workspace(state: dict[str, Tensor], cfg: dict[str, Any] = CFG) -> dict[str, 
 
 @pytest.mark.parametrize(
     ("method", "profile"),
-    [("dp3", "smoke"), ("dp3", "lite"), ("simple_dp3", "paper"), pytest.param("dp3", "paper", marks=pytest.mark.slow)],
+    [("dp3", "smoke"), ("simple_dp3", "paper"), pytest.param("dp3", "paper", marks=pytest.mark.slow)],
 )
 def test_published_weights_act_as_ours(method: str, profile: str, tmp_path: Path) -> None:
     before = trained(method, profile, METAWORLD)
