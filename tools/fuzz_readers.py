@@ -60,8 +60,8 @@ from bench.submission import submit, validate
 from tests.bench.report.synthetic import make_replay, make_run, save_run
 
 CHUNK = 10_000
-SLOW_S, MEMORY = 10.0, 2 << 30
-"""Seconds of processor time that an input may take, and bytes on top of what a process has from the start."""
+SLOW_S, MEMORY = 60.0, 2 << 30
+"""Seconds by the clock that an input may take, and bytes on top of what a process has from the start."""
 KEY = "0123456789abcdef0123"
 OTHERS = {
     "errors": {
@@ -172,7 +172,7 @@ def readers(folder: Path) -> dict[str, Reader]:
             8, pack_replay(next(r for r in replays if r)), change_header,
             partial(_through_file, folder / "x.safetensors", read_replay),
         ),
-        "submission": Reader(4, archive, change_archive, partial(_through_file, folder / "x.zip", validate)),
+        "submission": Reader(2, archive, change_archive, partial(_through_file, folder / "x.zip", validate)),
         "published figures": Reader(4, TOML, change_bytes, partial(_through_file, folder / "x.toml", load_published)),
         "costs": Reader(2, b'{"train:base":1.5,"demos":2}', _either, read_costs),
     }  # fmt: skip
@@ -294,7 +294,7 @@ class Fuzzer:
         return {"seed": seed, "chunk": number, "inputs": inputs, "readers": counts, "faults": faults}
 
     def _feed(self, reader: Reader, changed: Any) -> tuple[str, str | None]:
-        start, outcome, fault = time.process_time(), "taken", None
+        start, outcome, fault = time.monotonic(), "taken", None
         self._guard.seen.clear()
         self._guard.armed = True
         try:
@@ -311,7 +311,7 @@ class Fuzzer:
             self._guard.armed = False
         if self._guard.seen:
             fault = f"did what no reader may do: {self._guard.seen[0]}"
-        elif time.process_time() - start > SLOW_S:
+        elif time.monotonic() - start > SLOW_S:
             fault = f"took more than {SLOW_S:.0f} s"
         return outcome, fault
 
