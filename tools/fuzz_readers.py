@@ -267,9 +267,6 @@ class Fuzzer:
     def __init__(self, folder: Path, found: Mapping[str, Reader] | None = None) -> None:
         (folder / "temporary").mkdir()
         tempfile.tempdir = str(folder / "temporary")
-        sys.dont_write_bytecode = True
-        warnings.simplefilter("ignore")  # about files that are strange
-        logging.disable(logging.CRITICAL)
         self.readers = dict(found or readers(folder))
         for reader in self.readers.values():  # what is imported late is imported now
             reader.read(reader.valid)
@@ -324,6 +321,9 @@ def _begin(folder: str) -> None:
     global _fuzzer
     faulthandler.enable()
     torch.set_num_threads(1)
+    sys.dont_write_bytecode = True
+    warnings.simplefilter("ignore")  # about files that are strange
+    logging.disable(logging.CRITICAL)
     _fuzzer = Fuzzer(Path(tempfile.mkdtemp(dir=folder)))
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, -1))
