@@ -53,7 +53,7 @@ def test_the_fuzzer_sees_what_no_reader_may_do(tool: ModuleType, tmp_path: Path)
     fuzzer = tool.Fuzzer(_folder(tmp_path, "inside"), {"bad": reader})
     armed = True
     found = tool.total([fuzzer.chunk(7, 3, 200)])
-    for what in ("no reader may do: open", "no reader may do: exec", "KeyError at test_tools.py:"):
+    for what in ("no reader may do: open", "no reader may do: exec", "KeyError at"):
         assert sum(what in name for name in found["faults"]) == 1
     assert len(found["faults"]) == 3
     assert all(place.startswith("--seed 7 --only 3:") for place in found["faults"].values())
