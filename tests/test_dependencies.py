@@ -16,7 +16,9 @@ def test_every_dependency_is_listed_with_its_licence() -> None:
     for extra, packages in project["optional-dependencies"].items():
         needed += packages if extra not in NOT_FOR_USERS else []
     listed = dict(
-        re.findall(r"^\| ([a-z][a-z-]*)[^|]*\|[^|]*\| ([^|]+) \|$", (ROOT / "docs" / "dependencies.md").read_text(), re.M)
+        re.findall(
+            r"^\| ([a-z][a-z-]*)[^|]*\|[^|]*\| ([^|]+) \|$", (ROOT / "docs" / "dependencies.md").read_text(), re.M
+        )
     )
     assert set(listed) - {"package", "mujoco"} == {re.split("[<>=! ]", name)[0] for name in needed}
     assert all(listed.values())

@@ -42,6 +42,8 @@ def test_the_fuzzer_sees_what_no_reader_may_do(tool: ModuleType, tmp_path: Path)
     def reads_badly(data: bytes) -> None:
         if armed and data[:1] == b"o":
             (tmp_path / "outside").write_bytes(data)
+        if armed and data[:1] == b"d":
+            (tmp_path / "folder").mkdir(exist_ok=True)
         if armed and data[:1] == b"e":
             exec("pass")
         if armed and data[:1] == b"r":
@@ -49,13 +51,13 @@ def test_the_fuzzer_sees_what_no_reader_may_do(tool: ModuleType, tmp_path: Path)
         (tmp_path / "inside" / "file").write_bytes(data)
 
     armed = False
-    reader = tool.Reader(1, b" ", lambda rng, _: rng.choice([b"o", b"e", b"r", b"in"]), reads_badly)
+    reader = tool.Reader(1, b" ", lambda rng, _: rng.choice([b"o", b"d", b"e", b"r", b"in"]), reads_badly)
     fuzzer = tool.Fuzzer(_folder(tmp_path, "inside"), {"bad": reader})
     armed = True
     found = tool.total([fuzzer.chunk(7, 3, 200)])
-    for what in ("no reader may do: open", "no reader may do: exec", "KeyError at"):
+    for what in ("no reader may do: open", "no reader may do: os.mkdir", "no reader may do: exec", "KeyError at"):
         assert sum(what in name for name in found["faults"]) == 1
-    assert len(found["faults"]) == 3
+    assert len(found["faults"]) == 4
     assert all(place.startswith("--seed 7 --only 3:") for place in found["faults"].values())
 
 

@@ -19,6 +19,7 @@ import json
 import logging
 import os
 import random
+import re
 import resource
 import sys
 import tempfile
@@ -114,22 +115,19 @@ class Guard:
             if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC):
                 self._check(event, path)
         elif event in WRITES:
-            # Relative to an open folder is what removes a tree, whose own path was looked at.
-            if event in ("os.truncate", "shutil.rmtree") or max(filter(_is_number, arguments[-2:]), default=-1) < 0:
+            # Relative to an open folder (last argument) is what removes a tree, whose own path was looked at.
+            relative = isinstance(arguments[-1], int) and arguments[-1] >= 0
+            if event == "os.truncate" or not relative:
                 for path in arguments[: WRITES[event]]:
                     self._check(event, path)
         elif event in NEVER:
-            self.seen.append(f"{event} {arguments!r:.200}")
+            self.seen.append(re.sub(" at 0x[0-9a-f]+", "", f"{event} {arguments!r:.200}"))
 
     def _check(self, event: str, path: Any) -> None:
         if not isinstance(path, int):
             folder, name = os.path.split(os.path.abspath(os.fsdecode(path)))
             if not os.path.join(os.path.realpath(folder), name).startswith(self._inside + os.sep):
                 self.seen.append(f"{event} {os.fsdecode(path)!r}")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What of the executor can be known without Ray; `tests/test_processes.py` and `tests/test_cluster.py` have the rest."""
+"""What can be known of the executor without Ray; `tests/test_processes.py` and `tests/test_cluster.py` try the rest."""
 
 from __future__ import annotations
 
