@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 from bench.artifacts import write_atomically
@@ -15,8 +16,9 @@ class Costs:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._seconds = {str(k): float(v) for k, v in json.loads(path.read_text(encoding="utf-8")).items()}
-        except (OSError, ValueError, AttributeError, TypeError):
+            found = {str(k): float(v) for k, v in json.loads(path.read_text(encoding="utf-8")).items()}
+            self._seconds = {k: v for k, v in found.items() if 0 <= v < math.inf}
+        except (OSError, ValueError, AttributeError, TypeError, OverflowError, RecursionError):
             self._seconds = {}  # a memory, not a record: start anew
 
     def estimate(self, unit: Unit) -> float:

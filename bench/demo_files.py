@@ -9,6 +9,7 @@ from strangers: only arrays of numbers are read, by codecs that run no code from
 
 from __future__ import annotations
 
+import math
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -24,6 +25,8 @@ ARRAYS = {"point_cloud": "data/point_cloud", "agent_pos": "data/state", "action"
 SOLVED = "meta/solved"
 _CODECS = {"blosc", "zstd", "zlib", "gzip", "lz4", "bz2", "lzma", "shuffle", "delta", "crc32", "crc32c", "bytes",
            "transpose", "sharding_indexed"}  # fmt: skip
+_MAX_BYTES, _MAX_CHUNKS = 16_000_000_000, 1_000_000
+"""Of an array, or one of its chunks; a file of a few bytes can claim any size, and its memory would be taken."""
 _CHUNK = 100  # frames, as the published scripts write them
 
 
@@ -136,6 +139,13 @@ def _read(path: Path, name: str, there: Mapping[str, Any]) -> np.ndarray:
     if getattr(array.dtype, "kind", "O") not in kinds:
         raise UserError(
             f"{path}: array '{name}' is of type {array.dtype}, expected {'whole ' * (kinds == 'iu')}numbers"
+        )
+    claimed = array.dtype.itemsize * max(math.prod(array.shape), math.prod(array.chunks))
+    chunks = math.prod(-(-size // max(1, chunk)) for size, chunk in zip(array.shape, array.chunks, strict=True))
+    if claimed > _MAX_BYTES or chunks > _MAX_CHUNKS:
+        raise UserError(
+            f"{path}: array '{name}' claims {claimed} bytes in {chunks} chunks, at most {_MAX_BYTES} in {_MAX_CHUNKS} "
+            "are read"
         )
     metadata = array.metadata.to_dict()
     codecs = set(_codec_names([metadata.get(key) for key in ("compressor", "filters", "codecs")]))

@@ -19,6 +19,9 @@ from torch import Tensor
 class UserError(ValueError):
     """Bad input from outside: one line saying what was wrong, where, and the nearest valid choice. Exit code 2."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.splitlines()))  # what a damaged file says may hold line ends
+
 
 def unknown(kind: str, name: str, choices: Iterable[str]) -> UserError:
     """The error for a name that is not among ``choices``, with the nearest of them."""

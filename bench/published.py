@@ -99,7 +99,7 @@ def load_published(path: Path | None = None) -> Published:
         return Published.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
     except OSError as error:
         raise UserError(f"{file}: unreadable ({error.strerror})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{file}: no TOML: {error}") from None
     except ValidationError as error:
         first = error.errors()[0]

@@ -83,10 +83,9 @@ class RayExecutor:
 
     def _room(self) -> int:
         """No more actors than can be placed: the cluster may have grown since the last look."""
-        there = self._ray.cluster_resources()
-        room = int(there.get("CPU", 0))
-        if self._gpus:
-            room = min(room, int(there.get("GPU", 0)))
+        wanted = ("CPU", "GPU") if self._gpus else ("CPU",)  # of one node: a CPU here and a GPU there are no worker
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        room = sum(int(min(node.get(name, 0) for name in wanted)) for node in nodes)
         return min(self._most or room, room)
 
     def _new_slot(self) -> _Slot:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
+
+from bench.spec import canonical_json
 
 
 class Row(BaseModel):
@@ -79,6 +81,13 @@ class CurveRow(_Cell):
     demos: str | None = None  # as in `EpisodeRow`
 
 
+def _plain(value: dict[str, Any]) -> dict[str, Any]:
+    canonical_json(value)  # raises ValueError for numbers that are not finite
+    return value
+
+
+Facts = Annotated[dict[str, Any], AfterValidator(_plain)]
+"""Any JSON, numbers finite as everywhere else."""
 Interval = Annotated[list[float | None], Field(min_length=2, max_length=2)]
 """Ends of a 95 % interval; an end is null where there were too few calls for it."""
 
@@ -156,7 +165,7 @@ class LatencyRow(_Cell):
     peak_rss_mb: float
     peak_gpu_mb: float | None
     gpu: dict[str, dict[str, float | None]] | None
-    hardware: dict[str, Any]
+    hardware: Facts
     parallel_info: str
 
 
@@ -214,8 +223,8 @@ class Manifest(BaseModel):
     wall_seconds: float
     device: str
     versions: dict[str, str]
-    git: dict[str, Any]
-    hardware: dict[str, Any]
+    git: Facts
+    hardware: Facts
     packages: dict[str, str] | None = None
     keys: dict[str, str] | None = None
     check: str | None = None

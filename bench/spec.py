@@ -190,9 +190,12 @@ def _distinct(variants: Sequence[Variant], task: TaskSpec, profile_name: str) ->
     return tuple(names.values())
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+
+
 def canonical_json(value: object) -> str:
     """JSON that is equal for equal values: sorted keys, no spaces, no NaN."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    return _CANONICAL.encode(value)
 
 
 def task_identity(task: TaskSpec) -> Mapping[str, object]:

@@ -25,6 +25,8 @@ from bench.spec import RunSpec, canonical_json, content_key
 from bench.tidy import tidy
 
 MANIFEST, REPLAYS = "manifest.json", "replays"
+UNFLUSHED = ("timings",)
+"""Records that nothing depends on: written at once, which survives a killed driver, and not awaited on the disk."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ class RunFolder:
         return iterate_rows(path)
 
     def append(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Append rows and flush them to the disk.
+        """Append rows in one write and flush them to the disk, but for those of `UNFLUSHED`.
 
         Raises:
             StorageError: They could not be written; the file is as before.
@@ -125,7 +127,8 @@ class RunFolder:
             try:
                 while lines:
                     lines = lines[file.write(lines) :]
-                os.fsync(file.fileno())
+                if name not in UNFLUSHED:
+                    os.fsync(file.fileno())
             except OSError:
                 with suppress(OSError):  # a torn line would be cut off on reading, too
                     os.truncate(path, before)

@@ -16,6 +16,8 @@ from tests.fakes import FakeMethod, FakeRegistry, FakeTask, fake_spec
 
 MARK = "BENCH_TEST_MARK"
 """Environment variable: the file by which a method knows that it has done its harm once."""
+GATE = "BENCH_TEST_GATE"
+"""Environment variable: the file that a method waits for."""
 
 
 class Slow(FakeMethod):
@@ -23,6 +25,15 @@ class Slow(FakeMethod):
 
     def fit_step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         time.sleep(0.1)
+        return super().fit_step(batch, generator)
+
+
+class Gated(FakeMethod):
+    """Learns nothing until a file is there: a run that cannot end before it was disturbed, on any machine."""
+
+    def fit_step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        while not Path(os.environ[GATE]).exists():
+            time.sleep(0.02)
         return super().fit_step(batch, generator)
 
 
@@ -176,6 +187,7 @@ class FaultyRegistry(FakeRegistry):
     METHODS = {
         **FakeRegistry.METHODS,
         "slow": Slow,
+        "gated": Gated,
         "hangs": Hangs,
         "stuck": Stuck,
         "kills": KillsItsWorker,

@@ -26,9 +26,9 @@ class Nodes:
         self.address = str(self._cluster.address)
         self.nodes: list[Any] = []
 
-    def add(self) -> None:
-        """One more node with one CPU."""
-        self.nodes.append(self._cluster.add_node(num_cpus=1))
+    def add(self, cpus: int = 1, gpus: int = 0) -> None:
+        """One more node."""
+        self.nodes.append(self._cluster.add_node(num_cpus=cpus, num_gpus=gpus))
 
     def lose(self) -> None:
         """The node that joined first is gone, without a goodbye."""
@@ -58,13 +58,21 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return records(root)
 
 
-def on(nodes: Nodes, root: Path) -> subprocess.Popen[str]:
-    return start(root, "--ray-address", nodes.address, workers=None)
+def on(nodes: Nodes, root: Path, gate: bool = True) -> subprocess.Popen[str]:
+    return start(root, "--ray-address", nodes.address, workers=None, gate=gate)
 
 
 def test_two_nodes_without_a_shared_file_system(undisturbed: dict[str, bytes], nodes: Nodes, tmp_path: Path) -> None:
     nodes.add()
     nodes.add()
+    finish(on(nodes, tmp_path))
+    assert records(tmp_path) == undisturbed
+
+
+def test_nodes_of_different_size(undisturbed: dict[str, bytes], nodes: Nodes, tmp_path: Path) -> None:
+    nodes.add(cpus=2)
+    nodes.add(gpus=1)
+    nodes.add(cpus=0, gpus=1)
     finish(on(nodes, tmp_path))
     assert records(tmp_path) == undisturbed
 

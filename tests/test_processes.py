@@ -17,10 +17,10 @@ import psutil
 import pytest
 
 from bench.store import read_rows
-from tests.faulty import MARK
+from tests.faulty import GATE, MARK
 
 REPOSITORY = Path(__file__).parent.parent
-METHODS = "slow,base,student"
+METHODS = "slow,gated,base,student"
 TASKS = "fake/walk,fake/run"
 PATIENCE_S = 900  # a busy machine is no fault
 pytestmark = pytest.mark.timeout(4 * PATIENCE_S)
@@ -28,22 +28,33 @@ pytestmark = pytest.mark.timeout(4 * PATIENCE_S)
 
 def environment(root: Path) -> dict[str, str]:
     path = os.pathsep.join(map(str, (REPOSITORY / "tests" / "stand_ins", REPOSITORY)))
-    return {**os.environ, "PYTHONPATH": path, MARK: str(root / "mark")}
+    return {**os.environ, "PYTHONPATH": path, MARK: str(root / "mark"), GATE: str(root / "gate")}
 
 
-def start(root: Path, *options: str, methods: str = METHODS, workers: int | None = 2) -> subprocess.Popen[str]:
+def start(
+    root: Path, *options: str, methods: str = METHODS, workers: int | None = 2, gate: bool = True
+) -> subprocess.Popen[str]:
+    """A run; with its ``gate`` shut it cannot end before that is opened. What it says is in its file ``said``."""
+    if gate:
+        (root / "gate").touch()
     arguments = [str(root), "--methods", methods, "--tasks", TASKS, *options]
     arguments += [] if workers is None else ["--workers", str(workers)]
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.fake_run", *arguments], text=True, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, start_new_session=True, env=environment(root), cwd=root,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )  # fmt: skip
+    said = root / f"said-{len(list(root.glob('said-*')))}"
+    with said.open("w") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.fake_run", *arguments], text=True, stdout=file,
+            stderr=subprocess.STDOUT, start_new_session=True, env=environment(root), cwd=root,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )  # fmt: skip
+    process.said = said  # type: ignore[attr-defined]
+    return process
 
 
-def finish(process: subprocess.Popen[str]) -> str:
-    output, _ = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 0, output
+def finish(process: subprocess.Popen[str], code: int | None = 0) -> str:
+    """Wait for the end; returns what the run said. ``code`` is the exit code that it must have, None: any."""
+    process.wait(PATIENCE_S)
+    output = process.said.read_text()  # type: ignore[attr-defined]
+    assert code in (None, process.returncode), output
     return output
 
 
@@ -55,6 +66,14 @@ def wait_for(root: Path, files: int, process: subprocess.Popen[str]) -> None:
     """Until so many artefacts are complete."""
     start = time.monotonic()
     while len(list((root / "cache").glob("*.safetensors"))) < files and process.poll() is None:
+        assert time.monotonic() - start < PATIENCE_S
+        time.sleep(0.02)
+
+
+def wait_for_words(words: str, process: subprocess.Popen[str]) -> None:
+    """Until it has said so."""
+    start = time.monotonic()
+    while words not in process.said.read_text() and process.poll() is None:  # type: ignore[attr-defined]
         assert time.monotonic() - start < PATIENCE_S
         time.sleep(0.02)
 
@@ -92,8 +111,7 @@ def test_a_worker_killed_once_is_replaced_and_its_unit_tried_again(tmp_path: Pat
 
 def test_a_method_that_kills_its_worker_or_hangs_is_given_up(tmp_path: Path) -> None:
     process = start(tmp_path, "--cell-timeout", "10", methods="kills,stuck,base")
-    output, _ = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 3, output
+    finish(process, 3)
     errors = read_rows(tmp_path / "run" / "errors.jsonl")
     kills = [row for row in errors if row["method"] == "kills"]
     assert sorted(row["attempts"] for row in kills) == [1, 1, 2, 2, 3, 3]
@@ -107,25 +125,26 @@ def test_a_method_that_kills_its_worker_or_hangs_is_given_up(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("victim", ["gcs_server", "raylet"])
 def test_the_head_of_ray_killed(undisturbed: dict[str, bytes], tmp_path: Path, victim: str) -> None:
-    process = start(tmp_path)
-    wait_for(tmp_path, 2, process)
+    process = start(tmp_path, gate=False)
+    wait_for(tmp_path, 2, process)  # the demos; no more can end
     found = [p for p in psutil.Process(process.pid).children(recursive=True) if victim in p.name()]
     assert found
     for each in found:
         each.kill()
-    process.communicate(timeout=PATIENCE_S)  # Ray notices within a minute, in which a short run may have ended
+    (tmp_path / "gate").touch()
+    finish(process, None)  # Ray notices within a minute, in which a short run may have ended
     finish(start(tmp_path))
     assert records(tmp_path) == undisturbed
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_ctrl_c_once_ends_what_is_under_way(undisturbed: dict[str, bytes], tmp_path: Path, workers: int) -> None:
-    process = start(tmp_path, workers=workers)
-    wait_for(tmp_path, 2, process)
+    process = start(tmp_path, workers=workers, gate=False)
+    wait_for(tmp_path, 1, process)
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 130
-    assert "Ctrl-C again stops at once" in output
+    wait_for_words("Ctrl-C again stops at once", process)
+    (tmp_path / "gate").touch()
+    output = finish(process, 130)
     assert "the same command goes on" in output
     timings = read_rows(tmp_path / "run" / "timings.jsonl")
     assert output.count("succeeded (") + output.count(": done (") == len(timings)
@@ -137,23 +156,18 @@ def test_ctrl_c_once_ends_what_is_under_way(undisturbed: dict[str, bytes], tmp_p
 def test_ctrl_c_twice_stops_at_once(tmp_path: Path, workers: int) -> None:
     process = start(tmp_path, workers=workers, methods="hangs")
     wait_for(tmp_path, 1, process)  # demos; the training hangs at its first evaluation
-    time.sleep(1)
-    for _ in range(2):
-        process.send_signal(signal.SIGINT)
-        time.sleep(1)
-    output, _ = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 130
-    assert "the same command goes on" in output
+    process.send_signal(signal.SIGINT)
+    wait_for_words("Ctrl-C again stops at once", process)
+    process.send_signal(signal.SIGINT)
+    assert "the same command goes on" in finish(process, 130)
 
 
 def test_two_drivers_on_one_folder(tmp_path: Path) -> None:
     first = start(tmp_path, workers=0, methods="hangs")
     wait_for(tmp_path, 1, first)
-    second = start(tmp_path, workers=0, methods="hangs")
-    output, _ = second.communicate(timeout=PATIENCE_S)
+    output = finish(start(tmp_path, workers=0, methods="hangs"), 2)
     first.kill()
     first.wait()
-    assert second.returncode == 2, output
     assert "another 'bench run' is writing there" in output
 
 
@@ -167,7 +181,7 @@ def test_two_drivers_on_one_cache(undisturbed: dict[str, bytes], tmp_path: Path)
 
 
 def test_no_process_outlives_a_driver_that_was_killed(tmp_path: Path) -> None:
-    process = start(tmp_path)
+    process = start(tmp_path, gate=False)
     wait_for(tmp_path, 2, process)
     children = psutil.Process(process.pid).children(recursive=True)
     assert children

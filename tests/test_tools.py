@@ -1,16 +1,96 @@
-"""The tools run, on small inputs."""
+"""The tools run, on small inputs, and see what they are there to see."""
 
 from __future__ import annotations
 
-import runpy
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bench.interfaces import UserError
+from bench.submission import validate
 
 TOOLS = Path(__file__).parent.parent / "tools"
 
 
-def test_readers_take_what_was_written_or_refuse_it(tmp_path: Path) -> None:
-    tool = runpy.run_path(str(TOOLS / "fuzz_readers.py"))
-    counts = tool["fuzz"](2000, 0, tmp_path)
-    assert sum(count.total() for count in counts.values()) >= 2000
-    assert all(count["refused"] for name, count in counts.items() if name != "snapshot")
-    assert counts["artefact"]["taken"] == 0
+@pytest.fixture
+def tool(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(TOOLS))
+    monkeypatch.setattr("tempfile.tempdir", None)  # put back in the end
+    import fuzz_readers
+
+    return fuzz_readers
+
+
+def test_readers_take_what_was_written_or_refuse_it(tool: ModuleType, tmp_path: Path) -> None:
+    found = tool.Fuzzer(tmp_path).chunk(0, 0, 1500)
+    assert found["faults"] == {}
+    assert sum(count.total() for count in found["readers"].values()) == 1500
+    assert all(count["refused"] for name, count in found["readers"].items() if name != "costs")
+    assert found["readers"]["artefact"]["taken"] == 0
+    assert found == tool.Fuzzer(_folder(tmp_path, "again")).chunk(0, 0, 1500)
+
+
+def test_the_fuzzer_sees_what_no_reader_may_do(tool: ModuleType, tmp_path: Path) -> None:
+    def reads_badly(data: bytes) -> None:
+        if armed and data[:1] == b"o":
+            (tmp_path / "outside").write_bytes(data)
+        if armed and data[:1] == b"d":
+            (tmp_path / "folder").mkdir(exist_ok=True)
+        if armed and data[:1] == b"e":
+            exec("pass")
+        if armed and data[:1] == b"r":
+            raise KeyError("x")
+        (tmp_path / "inside" / "file").write_bytes(data)
+
+    armed = False
+    reader = tool.Reader(1, b" ", lambda rng, _: rng.choice([b"o", b"d", b"e", b"r", b"in"]), reads_badly)
+    fuzzer = tool.Fuzzer(_folder(tmp_path, "inside"), {"bad": reader})
+    armed = True
+    found = tool.total([fuzzer.chunk(7, 3, 200)])
+    for what in ("no reader may do: open", "no reader may do: os.mkdir", "no reader may do: exec", "KeyError at"):
+        assert sum(what in name for name in found["faults"]) == 1
+    assert len(found["faults"]) == 4
+    assert all(place.startswith("--seed 7 --only 3:") for place in found["faults"].values())
+
+
+def test_finished_chunks_are_not_done_again(tool: ModuleType, tmp_path: Path, monkeypatch, capsys) -> None:
+    asked: list[list[int]] = []
+
+    def run(seed: int, chunks: list[int], jobs: int) -> Iterator[dict[str, Any]]:
+        asked.append(chunks)
+        for number in chunks:
+            yield {"seed": seed, "chunk": number, "inputs": tool.CHUNK, "readers": {"x": {"taken": 1}}, "faults": {}}
+
+    monkeypatch.setattr(tool, "run", run)
+    for inputs in (2, 4):
+        options = ["--inputs", str(inputs * tool.CHUNK), "--log", str(tmp_path / "log")]
+        monkeypatch.setattr(sys, "argv", ["fuzz", *options])
+        assert tool.main() == 0
+    assert asked == [[0, 1], [2, 3]]
+    assert json.loads("{" + capsys.readouterr().out.rpartition("\n{")[2])["inputs"] == 4 * tool.CHUNK
+
+
+def test_a_submission_is_valid_or_refused_and_nothing_else(tool: ModuleType, tmp_path: Path) -> None:
+    archive, path = tool.readers(tmp_path)["submission"].valid, tmp_path / "changed.zip"
+
+    @settings(max_examples=100, suppress_health_check=list(HealthCheck), database=None)
+    @given(st.randoms(use_true_random=False))
+    def check(rng) -> None:
+        path.write_bytes(tool.change_archive(rng, archive))
+        with suppress(UserError):
+            validate(path)
+
+    check()
+
+
+def _folder(root: Path, name: str) -> Path:
+    (root / name).mkdir()
+    return root / name

@@ -43,7 +43,9 @@ def faults(run: Run, replays: Sequence[Replay]) -> Iterator[str]:
 def _complete(file: str, frame: pd.DataFrame, spec: Row) -> Iterator[str]:
     """Every episode that was asked for once, and no other."""
     found: dict[tuple[str, str, int], list[int]] = defaultdict(list)
-    for task, variant, seed, episode in frame[["task", "variant", "training_seed", "episode"]].itertuples(index=False):
+    for task, variant, seed, episode in frame[["task", "variant", "training_seed", "episode"]].itertuples(
+        index=False, name=None
+    ):
         found[task, variant, seed].append(episode)
     for cell in product(spec["tasks"], spec["methods"], spec["seeds"]):
         numbers = sorted(found.pop(cell, []))

@@ -1,5 +1,6 @@
 """The cache: whole or not there, damage is named."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -120,3 +121,11 @@ def test_demo_set_round_trip_and_checks() -> None:
         unpack_demos(b"garbage!")
     with pytest.raises(UserError, match="array 'action' is missing"):
         unpack_demos(pack_tensors({"agent_pos": torch.zeros(2)}))
+
+
+@pytest.mark.parametrize("unpack", [unpack_demos, unpack_tensors])
+def test_what_a_damaged_file_says_does_not_break_the_line(unpack) -> None:
+    header = json.dumps({"x": {"dtype": "a\nb", "shape": [1], "data_offsets": [0, 4]}}).encode()
+    with pytest.raises(UserError) as error:
+        unpack(len(header).to_bytes(8, "little") + header + bytes(4))
+    assert "\n" not in str(error.value)

@@ -117,6 +117,18 @@ def test_a_damaged_chunk_is_named(tmp_path: Path) -> None:
         read_zarr(tmp_path / "demos")
 
 
+@pytest.mark.parametrize(
+    "claim", [{"shape": [10**10, 2]}, {"chunks": [10**10, 2]}, {"shape": [10**9, 2], "chunks": [1, 1]}]
+)
+def test_an_array_that_claims_a_size_beyond_all_is_refused_before_its_memory_is_taken(claim, tmp_path: Path) -> None:
+    """A file of a few bytes can claim any size, and its missing chunks are filled with zeros."""
+    path = write_raw(tmp_path / "demos")
+    meta = path / "data/action/.zarray"
+    meta.write_text(json.dumps(json.loads(meta.read_text(encoding="utf-8")) | claim), encoding="utf-8")
+    with pytest.raises(UserError, match=r"array 'data/action' claims .* chunks, at most"):
+        read_zarr(path)
+
+
 @pytest.mark.parametrize("place", ["filters", "compressor"])
 def test_a_store_runs_no_code(place: str, tmp_path: Path) -> None:
     """A codec that unpickles what it reads would run whatever the file says."""

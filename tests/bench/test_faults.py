@@ -7,6 +7,7 @@ import io
 import json
 import os
 import random
+import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -148,9 +149,9 @@ def test_a_disk_that_fails_at_any_write(
 
 def test_a_row_that_could_be_written_in_part_only_is_taken_back(tmp_path: Path, monkeypatch) -> None:
     run(tmp_path, "base")
-    before = (tmp_path / "run" / "timings.jsonl").read_bytes()
-    timing = rows(tmp_path, "timings")[0]
-    timing.pop("check")
+    before = (tmp_path / "run" / "curves.jsonl").read_bytes()
+    row = rows(tmp_path, "curves")[0]
+    row.pop("check")
 
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -159,8 +160,25 @@ def test_a_row_that_could_be_written_in_part_only_is_taken_back(tmp_path: Path, 
     folder = RunFolder(tmp_path / "run", spec, "")
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(StorageError, match="No space left on device"):
-        folder.append("timings", [timing])
-    assert (tmp_path / "run" / "timings.jsonl").read_bytes() == before
+        folder.append("curves", [row])
+    assert (tmp_path / "run" / "curves.jsonl").read_bytes() == before
+
+
+def test_a_file_that_takes_half_a_row_is_as_before(tmp_path: Path) -> None:
+    """As a full disk does it: the system itself writes a part, and then no more."""
+    run(tmp_path, "base")
+    path = tmp_path / "run" / "curves.jsonl"
+    before, row = path.read_bytes(), rows(tmp_path, "curves")[0]
+    row.pop("check")
+    folder = RunFolder(tmp_path / "run", make_spec(["base"], ["fake/walk"], profile_name="smoke"), "")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 40, hard))
+    try:
+        with pytest.raises(StorageError, match="nothing recorded is lost"):
+            folder.append("curves", [row])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize("place", ["run", "cache", "reports"])

@@ -46,6 +46,7 @@ def test_the_wheel_takes_the_file_along() -> None:
         ('schema = "published/2"\nsources = []\n', r"schema: Input should be 'published/1'"),
         ('schema = "published/1"\nsources = []\nmore = 1\n', "more: Extra inputs are not permitted"),
         ("schema = ", "no TOML"),
+        ("schema = " + 5000 * "[", "no TOML"),
         (
             'schema = "published/1"\n[[sources]]\nname = "x"\n[[sources.figures]]\ntrust = "rumour"\n',
             r"sources\.0\.figures\.0\.trust: Input should be",

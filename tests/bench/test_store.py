@@ -152,6 +152,15 @@ def test_a_damaged_manifest_is_one_clear_line(folder: RunFolder, content: str) -
         load_run(folder.path)
 
 
+@pytest.mark.parametrize("number", ["1e999", "NaN", "-Infinity"])
+def test_numbers_that_are_not_finite_are_refused_wherever_they_are(folder: RunFolder, number: str) -> None:
+    path = folder.path / "manifest.json"
+    fields = {k: v for k, v in json.loads(path.read_text()).items() if k != "check"}
+    path.write_text(json.dumps({**fields, "git": {"revision": ["@"]}}).replace('"@"', number))
+    with pytest.raises(UserError, match=r"manifest\.json: damaged"):
+        load_run(folder.path)
+
+
 def test_a_folder_without_a_run(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no run there"):
         bench.load(tmp_path)
