@@ -135,6 +135,7 @@ def prepare(
     artefacts = Path(cache) if cache else (Path(out).parent if out else RESULTS) / "cache"
     imports = resolve(demos, Cache(artefacts))
     spec = make_spec(methods, tasks, seeds, profile, episodes, control_hz=control_hz, demos=imports.keys)
+    imports.check_images(spec, Cache(artefacts))
     for note in imports.notes:
         console.print(note, highlight=False, markup=False, soft_wrap=True)
     if not dry_run:

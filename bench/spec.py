@@ -152,6 +152,7 @@ def make_spec(
     if strange := sorted(set(demos or {}) - set(in_order)):
         raise UserError(f"--demos {strange[0]}=...: the run has no such task; it has {', '.join(in_order[:12])}")
     variants = _distinct([Variant.parse(m) for m in methods], specs[in_order[0]], budget.name)
+    _check_images(variants, [specs[name] for name in in_order], budget.name)
     imported = tuple(sorted((demos or {}).items()))
     return RunSpec(variants, in_order, tuple(sorted(set(seeds))), budget.name, count, base_seed, control_hz, imported)
 
@@ -170,6 +171,24 @@ def _distinct(variants: Sequence[Variant], task: TaskSpec, profile_name: str) ->
         entry = (variant.method, variant.runtime, canonical_json(dict(spec.options)))
         names[entry] = min(names.get(entry, str(canonical)), str(canonical), key=len)
     return tuple(names.values())
+
+
+def _check_images(variants: Sequence[str], tasks: Sequence[TaskSpec], profile_name: str) -> None:
+    """Refuse methods that see images where a task of the run has none."""
+    blind = next((task.id for task in tasks if task.images is None), None)
+    if blind is None:
+        return
+    for name in variants:
+        spec, _ = registry.describe(Variant.parse(name).method, tasks[0], profile_name, {})
+        if spec.observation == "image":
+            seeing = sorted({task.suite for task in registry.tasks().specs().values() if task.images})
+            there = f"choose tasks of the suites that have: {', '.join(seeing)}" if seeing else "no task here has any"
+            raise UserError(f"{name} sees images, and {blind} has none: {there}")
+
+
+def task_identity(task: TaskSpec) -> dict[str, object]:
+    """The part of a task's spec that all demonstrations depend on; the version of its pictures is not in it."""
+    return {name: value for name, value in asdict(task).items() if name != "images"}
 
 
 def canonical_json(value: object) -> str:
