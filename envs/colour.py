@@ -4,7 +4,7 @@ Each ray takes the colour of the geom that it hits (``rgba`` of its material or 
 mean of its texture), times MuJoCo's diffuse light: ambient and diffuse headlight, and the lights of the scene, each by
 its direction alone (Lambert's law, both sides of a surface alike). Normals are those of the depth image. There are no
 textures, shadows, reflections, highlights or transparency; what is wholly transparent is not there at all.
-Four rays for a pixel, two by two, keep small parts from flickering. Pictures and times: `docs/images.md`.
+Four rays for a pixel, two by two, keep small parts from flickering. Pictures and times: `docs/image-observations.md`.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from methods.policy import profile_config, read_options, trainable
 
 CONFIGS = {
     "smoke": Dp3Config(SIZES["smoke"], 40, 16, 1, 1e-3, 5, 1e-6, None, 0.9),
-    "lite": Dp3Config(SIZES["lite"], 2000, 32, 8, 1e-3, 100, 1e-6, 1.0, 0.999),
+    "lite": Dp3Config(SIZES["lite"], 1500, 32, 8, 1e-3, 100, 1e-6, 1.0, 0.999),
     # as dp3, and with it 3000 epochs of 15 batches
     "paper": Dp3Config(SIZES["paper"], 45_000, 128, 1, 1e-4, 500, 1e-6, None, 0.9999),
 }

@@ -97,9 +97,9 @@ def spatial_softmax(maps: Tensor) -> Tensor:
 def random_crops(image: Tensor, crop: int, generator: torch.Generator) -> Tensor:
     """A square of each picture ``[M, S, S, 3]`` at a place of its own: ``[M, crop, crop, 3]``."""
     count, size = image.shape[:2]
-    corner = torch.randint(size - crop + 1, (2, count, 1), generator=generator, device=image.device)
-    rows, columns = corner + torch.arange(crop, device=image.device)
-    return image[torch.arange(count, device=image.device)[:, None, None], rows[:, :, None], columns[:, None]]
+    places = torch.randint(size - crop + 1, (2, count), generator=generator, device=image.device).tolist()
+    squares = zip(image, *places, strict=True)
+    return torch.stack([picture[y : y + crop, x : x + crop] for picture, y, x in squares])
 
 
 class ImageStateEncoder(nn.Module):
