@@ -87,7 +87,9 @@ def record_inputs(
     return inputs
 
 
-def timed_call(policy: Policy, task: Task, readings: Sequence[Reading], generator: torch.Generator) -> tuple[float, ...]:
+def timed_call(
+    policy: Policy, task: Task, readings: Sequence[Reading], generator: torch.Generator
+) -> tuple[float, ...]:
     """One policy call; returns the `CLOCKS` in milliseconds."""
     device = device_of(policy)
     synchronise = synchroniser(device)

@@ -2,9 +2,9 @@
 
 The network of a method is the same for all tasks of a suite, so one task stands for its suite: the first of the run
 whose trainings did not fail.
-Everything is compared with the teacher at its default options that sees the same (point clouds with point clouds, images
-with images) in the same runtime (eager with eager, compiled with compiled). It is timed in turn with it whether the run
-evaluates it or not.
+Everything is compared with the teacher at its default options that sees the same (point clouds with point clouds,
+images with images) in the same runtime (eager with eager, compiled with compiled). It is timed in turn with it whether
+the run evaluates it or not.
 """
 
 from __future__ import annotations

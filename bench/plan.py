@@ -144,7 +144,9 @@ def demos_unit(
     }  # fmt: skip
     if images:
         identity["images"] = task.images
-    return Unit(Kind.DEMOS, imported or content_key(identity), task, budget, base_seed, imported=imported, images=images)
+    return Unit(
+        Kind.DEMOS, imported or content_key(identity), task, budget, base_seed, imported=imported, images=images
+    )
 
 
 def _train_units(variant: Variant, demos: Unit, seed: int, device: str) -> list[Unit]:

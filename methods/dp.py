@@ -1,8 +1,8 @@
 """Diffusion Policy on images: the diffusion model of `dp3`, conditioned on a picture instead of a point cloud.
 
 Source: Chi et al. 2023, Diffusion Policy (arXiv 2303.04137), with the encoder of `methods.nets.image_encoder`. Loss,
-U-Net, sampler and chunks are those of `dp3` (which predicts x0 and takes ten DDIM steps), as in the 2-D baseline that it
-is compared with in 3D Diffusion Policy (Ze et al. 2024, arXiv 2403.03954).
+U-Net, sampler and chunks are those of `dp3` (Ze et al. 2024, arXiv 2403.03954), which predicts x0 and takes ten DDIM
+steps, so that the two differ in what they see.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Observation encoder of image policies: a residual network with GroupNorm, spatial softmax, and an MLP of the state.
 
 Sources: Chi et al. 2023, Diffusion Policy (arXiv 2303.04137): ResNet-18 from scratch, GroupNorm for BatchNorm with 16
-channels a group, spatial softmax for the average over the picture, random crops of 76 from 84 in training and the one in
-the middle when acting. ResNet: He et al. 2016 (arXiv 1512.03385). Spatial softmax: Levine et al. 2016 (arXiv 1504.00702).
+channels a group, spatial softmax for the average over the picture, random crops of 76 from 84 in training and the one
+in the middle when acting. ResNet: He et al. 2016 (arXiv 1512.03385). Spatial softmax: Levine et al. 2016 (arXiv
+1504.00702).
 """
 
 from __future__ import annotations

@@ -125,7 +125,7 @@ def test_images_do_not_move_the_keys_of_others() -> None:
 
 
 def test_a_task_without_images_is_refused() -> None:
-    with pytest.raises(UserError, match="image sees images, and fake/blind has none: choose tasks .* fake"):
+    with pytest.raises(UserError, match=r"image sees images, and fake/blind has none: choose tasks .* fake"):
         make_spec(["base", "image"], ["fake/walk", "fake/blind"], profile_name="smoke")
     make_spec(["base"], ["fake/walk", "fake/blind"], profile_name="smoke")
 

@@ -23,10 +23,8 @@ HEADLIGHT = '<visual><headlight ambient="0.2 0.2 0.2" diffuse="0.5 0.5 0.5"/></v
 
 def picture(xml: str) -> np.ndarray:
     """A camera one metre above the origin, looking down."""
-    model = mujoco.MjModel.from_xml_string(
-        f'<mujoco>{HEADLIGHT}{xml.replace("<worldbody>", "<worldbody><camera name=\'top\' pos=\'0 0 1\' fovy=\'60\'/>")}'
-        "</mujoco>"
-    )
+    with_camera = xml.replace("<worldbody>", '<worldbody><camera name="top" pos="0 0 1" fovy="60"/>')
+    model = mujoco.MjModel.from_xml_string(f"<mujoco>{HEADLIGHT}{with_camera}</mujoco>")
     data = mujoco.MjData(model)
     mujoco.mj_forward(model, data)
     camera = Camera.of(model, data, "top", SIZE, SIZE)

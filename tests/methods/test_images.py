@@ -97,7 +97,9 @@ def test_the_student_starts_from_its_teacher(task: TaskSpec, seen: DemoSet, gene
     assert torch.equal(student.encode(looks), teacher.encode(looks))
     before = student.state()
     student.fit_step(make_batch(seen), generator)
-    changed = {name.partition(".")[0] for name, value in student.state().items() if not torch.equal(value, before[name])}
+    changed = {
+        name.partition(".")[0] for name, value in student.state().items() if not torch.equal(value, before[name])
+    }
     assert changed <= {"unet"}
 
 
