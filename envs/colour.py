@@ -1,9 +1,9 @@
 """A colour camera without OpenGL, for any MuJoCo scene: the rays of `envs.raycast`, shaded.
 
 Each ray takes the colour of the geom that it hits (``rgba`` of its material or its own; a textured material counts by
-the mean of its texture), times MuJoCo's diffuse light: ambient and diffuse headlight, and the lights of the scene, each by
-its direction alone (Lambert's law, both sides of a surface alike). Normals are those of the depth image. There are no
-textures, shadows, reflections, highlights or transparency; what is wholly transparent is not there at all.
+the mean of its texture), times MuJoCo's diffuse light: ambient and diffuse headlight, and the lights of the scene, each
+by its direction alone (Lambert's law). Normals are those of the depth image, towards the camera. There are no textures,
+shadows, reflections, highlights or transparency; what is wholly transparent is not there at all.
 Four rays for a pixel, two by two, keep small parts from flickering. Pictures and times: `docs/image-observations.md`.
 """
 

@@ -211,7 +211,8 @@ def test_a_rollout_renders_what_the_policy_looks_at_and_nothing_else() -> None:
 
 def test_a_run_of_both_kinds_goes_from_demos_to_records(tmp_path: Path) -> None:
     display = run(tmp_path, ["base", "image-student"])
-    assert {outcome for _, outcome in display.finished} == {"done"}
+    assert not [outcome for _, outcome in display.finished if "error" in outcome]
+    assert len(display.finished) == 14  # of two tasks: two demo sets, three trainings, two evaluations
     assert run(tmp_path, ["base", "image-student"]).finished == []
 
 
