@@ -138,6 +138,7 @@ def prepare(
     imports = resolve(demos, Cache(artefacts))
     spec = make_spec(methods, tasks, seeds, profile, episodes, control_hz=control_hz, demos=imports.keys)
     require_weights(make_plan(spec, torch_device), Cache(artefacts))
+    imports.check_images(spec, Cache(artefacts))
     for note in imports.notes:
         console.print(note, highlight=False, markup=False, soft_wrap=True)
     if not dry_run:

@@ -30,8 +30,10 @@ SCHEMA = "artefact/1"
 _UNREADABLE = (SafetensorError, ValueError, KeyError, TypeError, OverflowError)
 _DEMO_ARRAYS = {
     "point_cloud": (3, "f"), "agent_pos": (2, "f"), "action": (2, "f"), "episode_ends": (1, "i"), "solved": (1, "i"),
+    "image": (4, "u"),
 }  # fmt: skip
 """Dimensions and kind of numbers of the arrays of a demo set."""
+_OPTIONAL = {"image"}  # left out where it is empty: sets without pictures stay what they were, byte for byte
 
 
 @dataclass(frozen=True)
@@ -195,9 +197,9 @@ def unpack_tensors(data: bytes, device: str = "cpu") -> dict[str, torch.Tensor]:
 
 def pack_demos(demos: DemoSet) -> bytes:
     """Demo set -> safetensors."""
-    data: bytes = save_numpy(
-        {name: np.ascontiguousarray(getattr(demos, name)) for name in DemoSet.__dataclass_fields__}
-    )
+    arrays = {name: getattr(demos, name) for name in DemoSet.__dataclass_fields__}
+    kept = {name: np.ascontiguousarray(a) for name, a in arrays.items() if len(a) or name not in _OPTIONAL}
+    data: bytes = save_numpy(kept)
     return data
 
 
@@ -207,15 +209,18 @@ def unpack_demos(data: bytes) -> DemoSet:
         arrays = load_numpy(data)
     except _UNREADABLE as error:
         raise UserError(f"demo set: not readable as safetensors ({error})") from None
-    if missing := set(DemoSet.__dataclass_fields__) - set(arrays):
+    if missing := set(DemoSet.__dataclass_fields__) - _OPTIONAL - set(arrays):
         raise UserError(f"demo set: array '{min(missing)}' is missing")
     for name, (dimensions, kind) in _DEMO_ARRAYS.items():
+        if name in _OPTIONAL - set(arrays):
+            continue
         if arrays[name].ndim != dimensions or arrays[name].dtype.kind != kind:
             raise UserError(f"demo set: array '{name}' is {arrays[name].dtype} {list(arrays[name].shape)}")
-    demos = DemoSet(**{name: arrays[name] for name in DemoSet.__dataclass_fields__})
+    demos = DemoSet(**{name: arrays[name] for name in DemoSet.__dataclass_fields__ if name in arrays})
     if not len(demos.episode_ends):
         raise UserError("demo set: no episodes")
     lengths = {len(demos.point_cloud), len(demos.agent_pos), len(demos.action), int(demos.episode_ends[-1])}
+    lengths |= {len(demos.image)} if "image" in arrays else set()
     known = len(demos.solved) in (0, len(demos.episode_ends))
     if not known or len(lengths) != 1 or (np.diff(demos.episode_ends, prepend=0) <= 0).any():
         raise UserError(f"demo set: lengths do not agree ({sorted(lengths)})")

@@ -22,8 +22,9 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.interfaces import Method, MethodSpec, Observations, Scan, Task
+from bench.interfaces import Method, MethodSpec, ObservationKind, Observations, Task
 from bench.seeding import Purpose, episode_seed
+from bench.sensors import Reading, batch, preprocess, scan
 
 CLOCKS = ("t_e2e", "t_policy", "t_encode", "t_sample")
 INPUTS = 256
@@ -66,32 +67,36 @@ class Unsynchronised(NamedTuple):
     cuda: float | None  # CUDA events round the policy; None on CPUs
 
 
-def record_inputs(task: Task, base_seed: int, n_obs_steps: int, count: int = INPUTS) -> list[list[Scan]]:
-    """Record ``count`` histories of ``n_obs_steps`` raw scans from expert episodes on test seeds."""
-    inputs: list[list[Scan]] = []
+def record_inputs(
+    task: Task, base_seed: int, n_obs_steps: int, count: int = INPUTS, kind: ObservationKind = "point_cloud"
+) -> list[list[Reading]]:
+    """Record ``count`` histories of ``n_obs_steps`` raw readings from expert episodes on test seeds."""
+    inputs: list[list[Reading]] = []
     episode = 0
     while len(inputs) < count:
         task.reset(episode_seed(base_seed, task.spec.id, Purpose.TEST, episode))
         expert = task.expert()
-        history = [task.scan()] * n_obs_steps
+        history = [scan(task, kind)] * n_obs_steps
         for step in range(task.spec.max_steps):
             if step % 3 == 0 and len(inputs) < count:
                 inputs.append(list(history))
             if task.step(np.clip(expert.act(), -1, 1)).done or len(inputs) == count:
                 break
-            history = [*history[1:], task.scan()]
+            history = [*history[1:], scan(task, kind)]
         episode += 1
     return inputs
 
 
-def timed_call(policy: Policy, task: Task, scans: Sequence[Scan], generator: torch.Generator) -> tuple[float, ...]:
+def timed_call(
+    policy: Policy, task: Task, readings: Sequence[Reading], generator: torch.Generator
+) -> tuple[float, ...]:
     """One policy call; returns the `CLOCKS` in milliseconds."""
     device = device_of(policy)
     synchronise = synchroniser(device)
     clock = time.perf_counter_ns
     synchronise()
     start = clock()
-    observations = _observe(policy, task, scans, device)
+    observations = _observe(policy, task, readings, device)
     synchronise()
     policy_start = clock()
     condition = policy.encode(observations)
@@ -107,11 +112,11 @@ def timed_call(policy: Policy, task: Task, scans: Sequence[Scan], generator: tor
 
 
 def unsynchronised_call(
-    policy: Policy, task: Task, scans: Sequence[Scan], generator: torch.Generator
+    policy: Policy, task: Task, readings: Sequence[Reading], generator: torch.Generator
 ) -> Unsynchronised:  # fmt: skip
     """One policy call as published runners time it, and by the device's own clock. Only explains gaps, never ranks."""
     device = device_of(policy)
-    observations = _observe(policy, task, scans, device)
+    observations = _observe(policy, task, readings, device)
     synchroniser(device)()
     begin = _event(device)
     start = time.time()
@@ -123,9 +128,9 @@ def unsynchronised_call(
     return Unsynchronised(upstream, begin.elapsed_time(end) if begin and end else None)
 
 
-def count_flops(policy: Policy, task: Task, scans: Sequence[Scan], generator: torch.Generator) -> int | None:
+def count_flops(policy: Policy, task: Task, readings: Sequence[Reading], generator: torch.Generator) -> int | None:
     """FLOPs of one call by PyTorch's count of matrix products and convolutions; None where it sees none."""
-    observations = _observe(policy, task, scans, device_of(policy))
+    observations = _observe(policy, task, readings, device_of(policy))
     with FlopCounterMode(display=False) as counter:
         policy.sample(policy.encode(observations), generator)
     return int(counter.get_total_flops()) or None
@@ -156,8 +161,5 @@ def _event(device: torch.device) -> torch.cuda.Event | None:
     return event
 
 
-def _observe(policy: Policy, task: Task, scans: Sequence[Scan], device: torch.device) -> Observations:
-    seen = [task.preprocess(scan) for scan in scans[-policy.spec.n_obs_steps :]]
-    clouds = torch.from_numpy(np.stack([o.point_cloud for o in seen]))[None].to(device)
-    states = torch.from_numpy(np.stack([o.agent_pos for o in seen]))[None].to(device)
-    return Observations(clouds, states)
+def _observe(policy: Policy, task: Task, readings: Sequence[Reading], device: torch.device) -> Observations:
+    return batch([[preprocess(task, reading) for reading in readings[-policy.spec.n_obs_steps :]]], device)

@@ -38,7 +38,7 @@ class Costs:
 def _first_guess(unit: Unit) -> float:
     """Seconds before anything was measured on this machine; 2 s are for building simulators."""
     if unit.kind is Kind.DEMOS:
-        return 2 + 1.0 * unit.profile.demos
+        return 2 + (3.0 if unit.images else 1.0) * unit.profile.demos
     assert unit.method is not None
     per_episode = 0.5 + 0.05 * unit.method.nfe
     if unit.kind is not Kind.TRAIN:

@@ -29,7 +29,8 @@ def counts(demos: DemoSet) -> str:
         after = demos.solved - np.array([0, *demos.episode_ends[:-1]]) + 1
         solved = f"solved after {after.min()} to {after.max()} steps (median {np.median(after):.0f})"
     return (
-        f"{len(steps)} episodes, {len(demos.action)} frames of {demos.point_cloud.shape[1]} points; {steps.min()} to "
+        f"{len(steps)} episodes, {len(demos.action)} frames of {demos.point_cloud.shape[1]} points"
+        f"{' and an image' * bool(len(demos.image))}; {steps.min()} to "
         f"{steps.max()} steps each (median {np.median(steps):.0f}); {solved}"
     )
 

@@ -1,6 +1,7 @@
 """Demo sets as Zarr stores in the layout of 3D Diffusion Policy, read and written.
 
     data/point_cloud [T, N, 3] or [T, N, 6]    data/state [T, P]    data/action [T, A]    meta/episode_ends [E]
+    data/img [T, 84, 84, 3] uint8, optional
 
 All episodes one after the other; ``episode_ends`` holds the first frame after each. ``meta/solved`` [E] is ours and
 optional: see `bench.interfaces.DemoSet`. Stores of Zarr's formats 2 and 3 are read, format 2 is written. A store comes
@@ -18,11 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from bench.interfaces import DemoSet, UserError
+from bench.interfaces import IMAGE_SIZE, DemoSet, UserError
 
 ARRAYS = {"point_cloud": "data/point_cloud", "agent_pos": "data/state", "action": "data/action",
           "episode_ends": "meta/episode_ends"}  # fmt: skip
-SOLVED = "meta/solved"
+SOLVED, IMAGES = "meta/solved", "data/img"
 _CODECS = {"blosc", "zstd", "zlib", "gzip", "lz4", "bz2", "lzma", "shuffle", "delta", "crc32", "crc32c", "bytes",
            "transpose", "sharding_indexed"}  # fmt: skip
 _MAX_BYTES, _MAX_CHUNKS = 16_000_000_000, 1_000_000
@@ -53,7 +54,10 @@ def read_zarr(path: Path) -> tuple[DemoSet, list[str]]:
     if SOLVED in there:
         arrays["solved"] = _read(path, SOLVED, there)
     notes = []
-    if (extra := sorted(set(there) - set(ARRAYS.values()) - {SOLVED})) != []:
+    used = {*ARRAYS.values(), SOLVED}
+    if IMAGES in there and there[IMAGES].shape[1:] == (IMAGE_SIZE, IMAGE_SIZE, 3) and there[IMAGES].dtype == np.uint8:
+        arrays["image"], used = _read(path, IMAGES, there), used | {IMAGES}
+    if (extra := sorted(set(there) - used)) != []:
         notes.append(f"not used: {', '.join(extra)}")
     cloud = arrays["point_cloud"]
     if cloud.ndim == 3 and cloud.shape[2] == 6:
@@ -84,6 +88,8 @@ def write_zarr(demos: DemoSet, path: Path) -> None:
     arrays = {name: getattr(demos, field) for field, name in ARRAYS.items()}
     if len(demos.solved):
         arrays[SOLVED] = demos.solved
+    if len(demos.image):
+        arrays[IMAGES] = demos.image
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
@@ -112,6 +118,8 @@ def check(demos: DemoSet, where: str, names: Mapping[str, str] = ARRAYS) -> None
         if array.ndim != shape.count(",") + 1 or (field == "point_cloud" and array.shape[2] != 3):
             raise UserError(f"{where}: {names[field]} has shape {list(array.shape)}, expected {shape}")
     lengths = {names[field]: len(getattr(demos, field)) for field in ("point_cloud", "agent_pos", "action")}
+    if len(demos.image):
+        lengths[IMAGES] = len(demos.image)
     if len(set(lengths.values())) != 1:
         raise UserError(f"{where}: numbers of frames differ: {', '.join(f'{k} {v}' for k, v in lengths.items())}")
     ends, frames = demos.episode_ends, len(demos.action)

@@ -11,11 +11,11 @@ import numpy as np
 
 from bench import registry
 from bench.artifacts import Artifact, Cache, pack_demos, unpack_demos
-from bench.demo_files import ARRAYS, read_zarr
+from bench.demo_files import ARRAYS, IMAGES, read_zarr
 from bench.demo_minari import ARRAYS as MINARI
 from bench.demo_minari import is_minari, read_minari
 from bench.interfaces import DemoSet, TaskSpec, UserError, unknown
-from bench.spec import PROTOCOL, content_key, task_identity
+from bench.spec import PROTOCOL, RunSpec, Variant, content_key, task_identity
 
 KEY = re.compile("[0-9a-f]{20}")
 
@@ -56,6 +56,20 @@ class Imports:
     keys: dict[str, str]  # by task id
     artifacts: dict[str, Artifact]  # by key: those that the cache may lack
     notes: list[str]  # what was changed on the way: lines for people
+
+    def check_images(self, spec: RunSpec, cache: Cache) -> None:
+        """Refuse methods that see images where they shall train on a set without. Raises `UserError`."""
+        specs = registry.tasks().specs()
+        for name, key in self.keys.items():
+            kinds = {m: registry.describe(Variant.parse(m).method, specs[name], spec.profile, {}) for m in spec.methods}
+            seeing = [method for method, (of, _) in kinds.items() if of.observation == "image"]
+            artifact = self.artifacts.get(key)
+            demos = unpack_demos(artifact.data) if artifact else load_imported(key, specs[name], cache)
+            if seeing and not len(demos.image):
+                raise UserError(
+                    f"{seeing[0]} sees images, and the imported demos of {name} have none: leave out --demos, or "
+                    f"import a set with {IMAGES}"
+                )
 
     def keep(self, cache: Cache) -> None:
         """Put into the cache what is not there."""

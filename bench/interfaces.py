@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -57,6 +57,7 @@ class TaskSpec:
     min_success_steps: int  # a demo is accepted if `success` was seen in at least so many steps
     engine: str  # simulator and versions, e.g. "metaworld 3.1.1, mujoco 3.3.0"
     assets: str  # asset set and version of the scenes and of the point-cloud pipeline, e.g. "metaworld-v3/1"
+    images: str | None = None  # version of its pictures, e.g. "metaworld-rgb/1"; None: it has none (see `ImageTask`)
     hand: HandPlace | None = None  # None where the state does not tell it
     demo_factor: int = 1  # times a profile's demonstrations: more than 1 where a suite's protocol trains on more
 
@@ -72,6 +73,13 @@ class Observation(NamedTuple):
     """What a policy looks at."""
 
     point_cloud: np.ndarray  # [N, 3] float32, metres: cropped, sampled to N
+    agent_pos: np.ndarray  # [P] float32
+
+
+class ImageObservation(NamedTuple):
+    """What a policy looks at that sees pictures."""
+
+    image: np.ndarray  # [84, 84, 3] uint8, red green blue
     agent_pos: np.ndarray  # [P] float32
 
 
@@ -122,7 +130,20 @@ class Task(Protocol):
         """Free the simulator."""
 
 
+@runtime_checkable
+class ImageTask(Task, Protocol):
+    """A task with a colour camera; its ``spec.images`` is not None. Pictures are made only where a method asks."""
+
+    def observe_image(self) -> ImageObservation:
+        """Return what the camera sees, and the state of the robot. May only read."""
+
+
 # -------------------------------------------------------------------------------------------------- methods
+
+
+ObservationKind = Literal["point_cloud", "image"]
+IMAGE_SIZE = 84
+"""Height and width of the pictures, as in the published Diffusion Policy baselines."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +156,8 @@ class DemoSet:
     episode_ends: np.ndarray  # [E] int64, one past the last frame of each episode
     solved: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     """[E] int64, the first frame of each episode after whose action success was seen; empty where it is not known."""
+    image: np.ndarray = field(default_factory=lambda: np.zeros((0, IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8))
+    """[T, 84, 84, 3] uint8; empty in the sets of methods that see point clouds."""
 
 
 @dataclass(frozen=True)
@@ -154,6 +177,13 @@ class Observations(NamedTuple):
     agent_pos: Tensor  # [B, To, P] float32
 
 
+class ImageObservations(NamedTuple):
+    """The last To observations of a batch of episodes, oldest first, for methods that see pictures."""
+
+    image: Tensor  # [B, To, 84, 84, 3] uint8
+    agent_pos: Tensor  # [B, To, P] float32
+
+
 @dataclass(frozen=True)
 class MethodSpec:
     """What defines a method at one profile; part of the content key of its checkpoints."""
@@ -168,6 +198,7 @@ class MethodSpec:
     batch_size: int
     config: Mapping[str, object] = field(default_factory=dict)  # hyper-parameters, JSON values
     options: Mapping[str, object] = field(default_factory=dict)  # inference options in force; no part of a checkpoint
+    observation: ObservationKind = "point_cloud"  # what it sees; "image": `encode` and `act` get `ImageObservations`
 
     @property
     def executed_steps(self) -> int:

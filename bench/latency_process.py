@@ -106,7 +106,8 @@ def load(entry: Mapping[str, Any]) -> Timer:
         artifact = Artifact(Path(entry["checkpoint"]).read_bytes())
         method.load_state(unpack_tensors(artifact.data, device))
     use_runtime(method, entry["runtime"], device)
-    inputs = record_inputs(task, entry["base_seed"], method.spec.n_obs_steps)
+    spec = method.spec
+    inputs = record_inputs(task, entry["base_seed"], spec.n_obs_steps, kind=spec.observation)
     return Timer(Contender(row, method, artifact, entry["runtime"]), task, inputs, entry["base_seed"])
 
 

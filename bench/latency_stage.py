@@ -2,8 +2,9 @@
 
 The network of a method is the same for all tasks of a suite, so one task stands for its suite: the first of the run
 whose trainings did not fail.
-Everything is compared with the teacher at its default options in the same runtime (eager with eager, compiled with
-compiled), which is timed in turn with it whether the run evaluates it or not.
+Everything is compared with the teacher at its default options that sees the same (point clouds with point clouds,
+images with images) in the same runtime (eager with eager, compiled with compiled). It is timed in turn with it whether
+the run evaluates it or not.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
+from bench.interfaces import ObservationKind
 from bench.latency_job import LatencyJob, budget_of
 from bench.plan import Kind, Unit, lineage
 from bench.spec import Variant
@@ -30,20 +32,37 @@ def latency_jobs(units: Sequence[Unit], device: str, failed: Collection[str] = (
         whole = [cell for cell in candidates if not any(u.checkpoint in failed for u in cell)]
         cell = (whole or candidates)[0]
         timed = {(u.variant, u.checkpoint): u for u in cell}
-        runtimes = dict.fromkeys(u.variant.runtime for u in cell if u.variant is not None)
-        chains = [lineage(units, u) for u in cell]
-        root = next((c for c in chains if len(c) > 1), chains[0])[0]  # the teacher, where there is a student
-        assert root.variant is not None
-        bases = {runtime: replace(root.variant, runtime=runtime) for runtime in runtimes}
-        timed = {(base, root.key): root for base in bases.values()} | timed
+        roots: dict[ObservationKind, Unit] = {}
+        for chain in sorted((lineage(units, u) for u in cell), key=lambda chain: len(chain) == 1):
+            roots.setdefault(_sees(chain[-1]), chain[0])  # the teacher, where there is a student
+        bases = {_peers(u): _base(roots[_sees(u)], u) for u in cell}
+        timed = {(base, roots[kind].key): roots[kind] for (kind, _), base in bases.items()} | timed
         variants, checkpoints = zip(*timed, strict=True)
-        references = tuple(bases[variant.runtime] for variant in variants)
-        profile, company = root.profile, tuple(timed.values())
+        company = tuple(timed.values())
+        references = tuple(bases[_sees(u), v.runtime] for u, v in zip(company, variants, strict=True))
+        profile = company[0].profile
         jobs += [
             LatencyJob(company, checkpoints, variants, references, device, mode, budget_of(profile))
             for mode in modes_for(device, profile.latency_modes)
         ]
     return jobs
+
+
+def _sees(unit: Unit) -> ObservationKind:
+    assert unit.method is not None
+    return unit.method.observation
+
+
+def _peers(unit: Unit) -> tuple[ObservationKind, str]:
+    """What units must have in common to be compared."""
+    assert unit.variant is not None
+    return _sees(unit), unit.variant.runtime
+
+
+def _base(root: Unit, unit: Unit) -> Variant:
+    """The teacher at its default options, in the runtime of a unit."""
+    assert root.variant is not None
+    return replace(root.variant, runtime=_peers(unit)[1])
 
 
 def missing_jobs(

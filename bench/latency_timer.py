@@ -17,10 +17,11 @@ import torch
 from bench.artifacts import Artifact
 from bench.clocks import CLOCKS, NoOp, Policy, Unsynchronised, count_flops, device_of, timed_call, unsynchronised_call
 from bench.hardware import fingerprint, gpu_state
-from bench.interfaces import Method, Scan, Task
+from bench.interfaces import Method, Task
 from bench.latency_figures import DEADLINES_HZ
 from bench.percentiles import Times, midpoint_quantiles, missed, percentiles
 from bench.seeding import Purpose, sequence, torch_generator
+from bench.sensors import Reading
 
 _WARM_CALLS, _STEADY, _WARM_CAP_S = 20, 0.02, 60.0
 _NO_OP_CALLS = 64
@@ -47,7 +48,7 @@ class Timed(NamedTuple):
 class Timer:
     """Times one contender: cold call, warm-up, blocks of calls."""
 
-    def __init__(self, contender: Contender, task: Task, inputs: Sequence[Sequence[Scan]], base_seed: int) -> None:
+    def __init__(self, contender: Contender, task: Task, inputs: Sequence[Sequence[Reading]], base_seed: int) -> None:
         self.contender, self.variant = contender, str(contender.row["variant"])
         self._task, self._inputs, self._next = task, inputs, 0
         self._device = device_of(contender.method)
@@ -62,7 +63,7 @@ class Timer:
     def _count_evaluation(self, *_: object) -> None:
         self.nfe += 1
 
-    def _scans(self) -> Sequence[Scan]:
+    def _scans(self) -> Sequence[Reading]:
         self._next = (self._next + 1) % len(self._inputs)
         return self._inputs[self._next]
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 from bench import registry
-from bench.interfaces import MethodSpec, TaskSpec
+from bench.interfaces import MethodSpec, ObservationKind, TaskSpec
 from bench.realtime import RealTime
 from bench.runtimes import EAGER, versions_of
 from bench.spec import PROTOCOL, Profile, RunSpec, Variant, content_key, profile, task_identity
@@ -41,6 +41,7 @@ class Unit:
     checkpoint: str | None = None  # key of the teacher (train) or of the policy (evaluate and realtime)
     realtime: RealTime | None = None  # realtime: control rate and latency
     imported: str | None = None  # key of the demo set that all of it comes from, where that was imported
+    images: bool = False  # whether that demo set holds pictures
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -51,13 +52,14 @@ class Unit:
     def label(self) -> str:
         """For people: ``train sdm on metaworld/drawer-open, seed 0``."""
         if self.kind is Kind.DEMOS:
-            return f"demos of {self.task.id}"
+            return f"demos of {self.task.id}{' with images' * self.images}"
         return f"{self.kind} {self.variant} on {self.task.id}, seed {self.training_seed}"
 
     @property
     def cost_class(self) -> str:
         """Units of one class take about the same time."""
-        return ":".join((self.kind, str(self.variant or ""), self.task.suite, self.profile.name, str(self.episodes)))
+        what = "images" if self.kind is Kind.DEMOS and self.images else str(self.variant or "")
+        return ":".join((self.kind, what, self.task.suite, self.profile.name, str(self.episodes)))
 
 
 def make_plan(spec: RunSpec, device: str = "cpu") -> list[Unit]:
@@ -66,15 +68,19 @@ def make_plan(spec: RunSpec, device: str = "cpu") -> list[Unit]:
     budget, imported = profile(spec.profile), dict(spec.demos)
     units: dict[str, Unit] = {}
     for task_id in spec.tasks:
-        demos = demos_unit(specs[task_id], budget, spec.base_seed, imported.get(task_id))
-        units[demos.key] = demos
+        variants = [Variant.parse(text) for text in spec.methods]
+        kinds = {v: observation_of(v, specs[task_id], budget) for v in variants}
+        sets = {
+            kind: demos_unit(specs[task_id], budget, spec.base_seed, imported.get(task_id), images=kind == "image")
+            for kind in kinds.values()
+        }
+        units |= {demos.key: demos for demos in sets.values()}
         for seed in spec.seeds:
-            for text in spec.methods:
-                variant = Variant.parse(text)
+            for variant in variants:
                 if variant.weights:
                     sources = [_weights_unit(variant, specs[task_id], budget, spec.base_seed, seed)]
                 else:
-                    sources = _train_units(Variant(variant.method), demos, seed, device)
+                    sources = _train_units(Variant(variant.method), sets[kinds[variant]], seed, device)
                 units |= {u.key: u for u in sources}
                 evaluation = _evaluate_unit(variant, sources[-1], spec.episodes, device)
                 units[evaluation.key] = evaluation
@@ -123,14 +129,29 @@ def lineage(units: Iterable[Unit], unit: Unit) -> list[Unit]:
     return chain[::-1]
 
 
-def demos_unit(task: TaskSpec, budget: Profile, base_seed: int, imported: str | None = None) -> Unit:
-    """The demo set of a task: of its expert, or ``imported``, whose key holds the hash of the data."""
+def observation_of(variant: Variant, task: TaskSpec, budget: Profile) -> ObservationKind:
+    """What a method sees."""
+    return registry.describe(variant.method, task, budget.name, {})[0].observation
+
+
+def demos_unit(
+    task: TaskSpec, budget: Profile, base_seed: int, imported: str | None = None, images: bool = False
+) -> Unit:
+    """The demo set of a task: of its expert, or ``imported``, whose key holds the hash of the data.
+
+    The set with pictures is one of its own, of the same episodes: to add a method that sees them, or to change them,
+    changes nothing for the others.
+    """
     budget = replace(budget, demos=budget.demos * task.demo_factor)
-    key = imported or content_key({
+    identity: dict[str, object] = {
         "protocol": PROTOCOL, "kind": "demos", "task": task_identity(task), "count": budget.demos,
         "base_seed": base_seed,
-    })  # fmt: skip
-    return Unit(Kind.DEMOS, key, task, budget, base_seed, imported=imported)
+    }  # fmt: skip
+    if images:
+        identity["images"] = task.images
+    return Unit(
+        Kind.DEMOS, imported or content_key(identity), task, budget, base_seed, imported=imported, images=images
+    )
 
 
 def _train_units(variant: Variant, demos: Unit, seed: int, device: str) -> list[Unit]:
@@ -174,7 +195,7 @@ def _evaluate_unit(variant: Variant, trained: Unit, episodes: int, device: str) 
     }  # fmt: skip
     if variant.weights:  # what the key of a training would hold
         identity |= {
-            "task": asdict(trained.task), "method": training_identity(method), "code": code, "device": device,
+            "task": task_identity(trained.task), "method": training_identity(method), "code": code, "device": device,
             "base_seed": trained.base_seed,
         }  # fmt: skip
     if variant.runtime != EAGER:

@@ -12,10 +12,11 @@ from itertools import repeat
 import numpy as np
 import torch
 
-from bench.interfaces import Method, Observation, Observations, Task
+from bench.interfaces import Method, Observation, ObservationKind, Observations, Task
 from bench.realtime import RealTime
 from bench.replay import Recorder
 from bench.seeding import Purpose, sequence, torch_generator
+from bench.sensors import Seen, batch, observe
 
 LOCKSTEP = 20
 """Episodes in one batch. Fixed, and short batches are padded: an episode's outcome does not depend on how many others
@@ -63,7 +64,7 @@ def rollout(
         base_seed: Of the policy's noise, which is the same for every method: pairs share initial state and noise.
         training_seed: Second part of the noise seed.
         realtime: How long the policy keeps the robot waiting; None: the world stands still while it thinks.
-        recorder: Shown what the policy sees, and how episodes end; changes nothing.
+        recorder: Shown the clouds that the policy sees, and how episodes end; changes nothing.
         on_progress: Called with the fraction done.
     """
     episodes = []
@@ -75,13 +76,14 @@ def rollout(
             waits: Iterator[int] = repeat(0)
             if realtime is not None:
                 waits = realtime.waits(base_seed, task.spec.id, training_seed, episode.index)
-            lanes.append(_Lane(task, episode, policy.spec.n_obs_steps, waits))
+            lanes.append(_Lane(task, episode, policy.spec.n_obs_steps, policy.spec.observation, waits))
         generator = torch_generator(noise, next(policy.network.parameters()).device)
         while not all(episode.done for episode in group):
             if recorder is not None:
                 for lane in lanes:
-                    if not lane.episode.done:
-                        recorder.see(lane.episode.index, lane.episode.steps, lane.history[-1].point_cloud)
+                    last = lane.history[-1]
+                    if not lane.episode.done and isinstance(last, Observation):
+                        recorder.see(lane.episode.index, lane.episode.steps, last.point_cloud)
             _advance(lanes, policy, generator)
             on_progress((first + sum(lane.fraction for lane in lanes)) / len(seeds))
         if recorder is not None:
@@ -107,24 +109,24 @@ def _advance(lanes: list[_Lane], policy: Method, generator: torch.Generator) -> 
 def _gather(lanes: list[_Lane], device: torch.device) -> Observations:
     """The histories of all lanes as one batch of LOCKSTEP rows; rows without an episode repeat the first lane."""
     histories = [lane.history for lane in lanes] + [lanes[0].history] * (LOCKSTEP - len(lanes))
-    clouds = np.stack([[o.point_cloud for o in history] for history in histories])
-    states = np.stack([[o.agent_pos for o in history] for history in histories])
-    return Observations(torch.from_numpy(clouds).to(device), torch.from_numpy(states).to(device))
+    return batch([list(history) for history in histories], device)
 
 
 class _Lane:
     """One running episode and the last To observations of it."""
 
-    def __init__(self, task: Task, episode: Episode, n_obs_steps: int, waits: Iterator[int]) -> None:
-        self.task, self.episode, self._waits = task, episode, waits
+    def __init__(
+        self, task: Task, episode: Episode, n_obs_steps: int, kind: ObservationKind, waits: Iterator[int]
+    ) -> None:
+        self.task, self.episode, self._kind, self._waits = task, episode, kind, waits
         self._last_action = np.zeros(task.spec.action_dim, np.float32)
         self._trace = hashlib.sha256()
         task.reset(episode.seed)
         episode.state_hash = task.state_hash()
-        first = task.observe()
+        first = observe(task, kind)
         if not _finite(first):
             raise RuntimeError(f"the simulator of {task.spec.id} shows values that are not finite after a reset")
-        self.history: deque[Observation] = deque([first] * n_obs_steps, maxlen=n_obs_steps)
+        self.history: deque[Seen] = deque([first] * n_obs_steps, maxlen=n_obs_steps)
 
     @property
     def fraction(self) -> float:
@@ -168,12 +170,12 @@ class _Lane:
                 episode.done = True
                 break
             if len(actions) - i <= len(self.history):
-                self.history.append(self.task.observe())
+                self.history.append(observe(self.task, self._kind))
                 if not _finite(self.history[-1]):
                     episode.error, episode.done = "the simulator diverged: it shows values that are not finite", True
                     break
         episode.action_hash = self._trace.hexdigest()[:16]
 
 
-def _finite(observation: Observation) -> bool:
+def _finite(observation: Seen) -> bool:
     return all(np.isfinite(part).all() for part in observation)

@@ -170,6 +170,7 @@ def make_spec(
     if strange := sorted(set(demos or {}) - set(in_order)):
         raise UserError(f"--demos {strange[0]}=...: the run has no such task; it has {', '.join(in_order[:12])}")
     variants = _distinct([Variant.parse(m) for m in methods], specs[in_order[0]], budget.name)
+    _check_images(variants, [specs[name] for name in in_order], budget.name)
     imported = tuple(sorted((demos or {}).items()))
     return RunSpec(variants, in_order, tuple(sorted(set(seeds))), budget.name, count, base_seed, control_hz, imported)
 
@@ -190,6 +191,19 @@ def _distinct(variants: Sequence[Variant], task: TaskSpec, profile_name: str) ->
     return tuple(names.values())
 
 
+def _check_images(variants: Sequence[str], tasks: Sequence[TaskSpec], profile_name: str) -> None:
+    """Refuse methods that see images where a task of the run has none."""
+    blind = next((task.id for task in tasks if task.images is None), None)
+    if blind is None:
+        return
+    for name in variants:
+        spec, _ = registry.describe(Variant.parse(name).method, tasks[0], profile_name, {})
+        if spec.observation == "image":
+            seeing = sorted({task.suite for task in registry.tasks().specs().values() if task.images})
+            there = f"choose tasks of the suites that have: {', '.join(seeing)}" if seeing else "no task here has any"
+            raise UserError(f"{name} sees images, and {blind} has none: {there}")
+
+
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
 
 
@@ -199,8 +213,8 @@ def canonical_json(value: object) -> str:
 
 
 def task_identity(task: TaskSpec) -> Mapping[str, object]:
-    """The part of a task's spec that determines its episodes."""
-    return {name: value for name, value in asdict(task).items() if name != "demo_factor"}
+    """The part of a task's spec that all its demonstrations depend on: not how many, nor the version of pictures."""
+    return {name: value for name, value in asdict(task).items() if name not in ("demo_factor", "images")}
 
 
 def content_key(value: Mapping[str, object]) -> str:

@@ -83,7 +83,7 @@ class Worker:
         if unit.imported:
             raise RuntimeError(f"the imported demo set {unit.imported} is not in the cache: import it again")
         task = self._simulators(unit.task.id, 1)[0]
-        demos, seeds = collect_demos(task, unit.profile.demos, unit.base_seed, lambda f: report(f, None))
+        demos, seeds = collect_demos(task, unit.profile.demos, unit.base_seed, lambda f: report(f, None), unit.images)
         return Artifact(pack_demos(demos), {"kind": unit.kind, "task": asdict(unit.task), "seeds": seeds})
 
     def _train(self, unit: Unit, inputs: Mapping[str, Artifact], snapshot: bytes | None, report: Report) -> Artifact:

@@ -12,8 +12,8 @@ import hashlib
 import mujoco
 import numpy as np
 
-from bench.interfaces import Expert, Observation, Outcome, Scan, TaskSpec, UserError
-from envs.adroit_scene import compiled, environment
+from bench.interfaces import Expert, ImageObservation, Observation, Outcome, Scan, TaskSpec, UserError
+from envs.adroit_scene import colour_camera, compiled, environment
 from envs.experts.adroit import LibraryExpert
 from envs.pointcloud import sample
 
@@ -70,6 +70,11 @@ class Adroit:
         """Return ``preprocess(scan())``; rays are followed no further than the crop box."""
         self._started()
         return self.preprocess(Scan(self._cloud.points_near_crop(self._env.data), self._agent_pos()))
+
+    def observe_image(self) -> ImageObservation:
+        """What the same camera sees in colour, whole, and the joints of wrist and fingers ``[24]``."""
+        self._started()
+        return ImageObservation(colour_camera(self.name, self._env.fullpath).picture(self._env.data), self._agent_pos())
 
     def state_hash(self) -> str:
         """Hash of the integration state and of the poses in the model, where the layout of an episode is."""

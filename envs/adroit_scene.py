@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from contextlib import redirect_stderr
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import import_module
 from io import StringIO
@@ -16,7 +16,9 @@ from io import StringIO
 import mujoco
 import numpy as np
 
+from bench.interfaces import IMAGE_SIZE
 from envs.camera import Camera
+from envs.colour import ColourCamera
 from envs.pointcloud import CloudCamera, Crop, Frame
 from envs.scene import Scene
 
@@ -76,3 +78,10 @@ def compiled(name: str, path: str) -> tuple[mujoco.MjModel, CloudCamera]:
     mujoco.mj_forward(model, data)
     crop = Crop((-FAR, -FAR, view.lowest), (FAR, FAR, FAR))
     return model, CloudCamera(Scene.of(model), Camera.of(model, data, CAMERA, IMAGE, IMAGE), view.frame, crop)
+
+
+@lru_cache(maxsize=2)
+def colour_camera(name: str, path: str) -> ColourCamera:
+    """The same camera for pictures."""
+    model, cloud = compiled(name, path)
+    return ColourCamera(model, cloud.scene, replace(cloud.camera, width=IMAGE_SIZE, height=IMAGE_SIZE))

@@ -9,14 +9,16 @@ from __future__ import annotations
 import copy
 import hashlib
 import warnings
+from dataclasses import replace
 from functools import lru_cache
 
 import metaworld
 import mujoco
 import numpy as np
 
-from bench.interfaces import Observation, Outcome, Scan, TaskSpec, UserError
+from bench.interfaces import IMAGE_SIZE, ImageObservation, Observation, Outcome, Scan, TaskSpec, UserError
 from envs.camera import Camera
+from envs.colour import ColourCamera
 from envs.metaworld_experts import scripted_policy
 from envs.pointcloud import CloudCamera, Crop, Frame, sample
 from envs.scene import Scene
@@ -61,6 +63,13 @@ def _compiled(path: str) -> tuple[mujoco.MjModel, CloudCamera]:
     data = mujoco.MjData(model)
     mujoco.mj_forward(model, data)
     return model, CloudCamera(Scene.of(model, sites=True), Camera.of(model, data, CAMERA, IMAGE, IMAGE), FRAME, CROP)
+
+
+@lru_cache(maxsize=2)
+def _colour_camera(path: str) -> ColourCamera:
+    """The same camera for pictures."""
+    model, cloud = _compiled(path)
+    return ColourCamera(model, cloud.scene, replace(cloud.camera, width=IMAGE_SIZE, height=IMAGE_SIZE))
 
 
 @lru_cache(maxsize=2)
@@ -118,6 +127,12 @@ class MetaWorld:
         """Return ``preprocess(scan())``; rays are followed no further than the crop box."""
         self._started()
         return self.preprocess(Scan(self._cloud.points_near_crop(self._env.data), self._agent_pos()))
+
+    def observe_image(self) -> ImageObservation:
+        """What the same camera sees in colour, whole, and the positions of hand and fingers ``[9]``."""
+        self._started()
+        picture = _colour_camera(self._env.fullpath).picture(self._env.data)
+        return ImageObservation(picture, self._agent_pos())
 
     def state_hash(self) -> str:
         """Hash of the integration state, the layout (MetaWorld places some objects in the model) and the goal."""

@@ -16,6 +16,7 @@ from bench.interfaces import Method, TaskSpec, UserError, unknown
 
 METHODS = {
     "bc": "methods.bc:Bc",
+    "dp": "methods.dp:Dp",
     "dp3": "methods.dp3:Dp3",
     "flowpolicy": "methods.flowpolicy:FlowPolicy",
     "flowpolicy-released": "methods.flowpolicy:released",
@@ -23,6 +24,7 @@ METHODS = {
     "manicm-released": "methods.manicm:released",
     "sdm": "methods.sdm:Sdm",
     "sdm-released": "methods.sdm:released",
+    "sdm2d": "methods.sdm2d:Sdm2d",
     "simple_dp3": "methods.simple_dp3:simple_dp3",
 }
 BASELINES = ("dp3@nfe=1", "dp3@nfe=2", "dp3@nfe=4", "dp3@nfe=10", "manicm@nfe=1", "manicm@nfe=4")

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
 import numpy as np
 import torch
@@ -14,7 +14,20 @@ from torch import Tensor
 
 from bench import registry
 from bench.artifacts import pack_tensors, unpack_tensors
-from bench.interfaces import Batch, DemoSet, Method, MethodSpec, Observations, TaskSpec, UserError
+from bench.interfaces import (
+    IMAGE_SIZE,
+    Batch,
+    DemoSet,
+    ImageObservation,
+    Method,
+    MethodSpec,
+    Observation,
+    ObservationKind,
+    Observations,
+    TaskSpec,
+    UserError,
+)
+from bench.sensors import batch as as_batch
 from bench.testing.demand import demand
 from bench.windows import batches
 
@@ -68,6 +81,8 @@ def _check_building(make: Factory, task: TaskSpec) -> None:
         for name in sizes:
             value = getattr(spec, name)
             demand(isinstance(value, int) and value >= 1, f"spec.{name} is {value!r}: make it a whole number from 1")
+        kinds = get_args(ObservationKind)
+        demand(spec.observation in kinds, f"spec.observation is {spec.observation!r}: one of {', '.join(kinds)}")
         for name in ("config", "options"):
             try:
                 json.dumps(getattr(spec, name), allow_nan=False)
@@ -96,7 +111,7 @@ def _check_building(make: Factory, task: TaskSpec) -> None:
 
 def _check_acting(make: Factory, task: TaskSpec) -> None:
     method = make(task, "smoke", {}, "cpu")
-    spec, seen = method.spec, _observations(task, method.spec.n_obs_steps)
+    spec, seen = method.spec, _observations(task, method.spec)
     torch.manual_seed(0)
     before = torch.get_rng_state()
     calls: list[int] = []
@@ -122,7 +137,7 @@ def _check_acting(make: Factory, task: TaskSpec) -> None:
     parts = method.sample(method.encode(seen), _generator())
     demand(torch.equal(chunk, parts), "act is not sample(encode(observations)): the latency protocol times these two")
     demand(torch.equal(before, torch.get_rng_state()), "act drew from torch's global generator: use the one given")
-    others = Observations(*(torch.cat([part[:1], part[1:].flip(0) + 1]) for part in seen))
+    others = type(seen)(*(torch.cat([part[:1], part[1:].flip(0) + 1]) for part in seen))
     alone = method.act(others, _generator())[0]
     demand(
         torch.allclose(chunk[0], alone, atol=1e-5),
@@ -150,7 +165,7 @@ def _check_training(make: Factory, task: TaskSpec, demos: DemoSet, teacher: Mapp
         demand(bool(losses) and scalar, "fit_step must return scalar tensors by name, for instance {'loss': loss}")
         finite = all(bool(v.isfinite().all()) for v in losses.values())
         demand(finite, f"a loss is not finite in step {step}: {losses}")
-        whole.act(_observations(task, whole.spec.n_obs_steps), _generator())  # as the points of the learning curve do
+        whole.act(_observations(task, whole.spec), _generator())  # as the points of the learning curve do
     end = whole.training_state()
     demand(_difference(start, end) is not None, "training changed nothing in training_state()")
     twin = _begun(make, task, demos, teacher)
@@ -176,7 +191,7 @@ def _check_training(make: Factory, task: TaskSpec, demos: DemoSet, teacher: Mapp
 
 def _check_checkpoint(make: Factory, task: TaskSpec, demos: DemoSet, teacher: Mapping[str, Tensor] | None) -> None:
     trained = _begun(make, task, demos, teacher)
-    seen = _observations(task, trained.spec.n_obs_steps)
+    seen = _observations(task, trained.spec)
     before = trained.state()
     kept = {name: tensor.clone() for name, tensor in before.items()}
     generator = _generator(1)
@@ -244,12 +259,21 @@ def _random_demos(task: TaskSpec, length: int = 30) -> DemoSet:
         rng.normal(size=(total, task.agent_pos_dim)).astype(np.float32),
         rng.uniform(-1, 1, (total, task.action_dim)).astype(np.float32),
         np.array([length, total]),
+        image=rng.integers(256, size=(total, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8),
     )
 
 
-def _observations(task: TaskSpec, n_obs_steps: int) -> Observations:
-    clouds = torch.randn(_BATCH, n_obs_steps, task.n_points, 3, generator=_generator(2))
-    return Observations(clouds, torch.randn(_BATCH, n_obs_steps, task.agent_pos_dim, generator=_generator(3)))
+def _observations(task: TaskSpec, spec: MethodSpec) -> Observations:
+    """Noise, of the kind that a method sees."""
+    rng = np.random.default_rng(2)
+
+    def look() -> Observation | ImageObservation:
+        state = rng.normal(size=task.agent_pos_dim).astype(np.float32)
+        if spec.observation == "image":
+            return ImageObservation(rng.integers(256, size=(IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8), state)
+        return Observation(rng.normal(size=(task.n_points, 3)).astype(np.float32), state)
+
+    return as_batch([[look() for _ in range(spec.n_obs_steps)] for _ in range(_BATCH)], torch.device("cpu"))
 
 
 def _batches(demos: DemoSet, spec: MethodSpec) -> list[Batch]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from bench import registry
 from bench.demos import collect_demos
-from bench.interfaces import Observation, Outcome, Scan, Task, TaskSpec
+from bench.interfaces import IMAGE_SIZE, ImageObservation, ImageTask, Observation, Outcome, Scan, Task, TaskSpec
 from bench.testing.demand import demand
 
 _STEPS = 10  # of an episode that is looked at
@@ -33,6 +33,7 @@ def check_task(task: str | Callable[[], Task]) -> None:
         _check_spec(first.spec)
         _check_seeding(first, second)
         _check_observing(first)
+        _check_images(first)
         _check_stepping(first, second)
         _check_expert(first)
     finally:
@@ -106,6 +107,26 @@ def _check_observing(task: Task) -> None:
     demand(_equal(seen, observed), "observe() is not preprocess(scan()): let it return just that")
     task.step(np.ones(spec.action_dim, np.float32))
     demand(_equal(scan, kept), "a step changed a scan that was returned before: return copies of the arrays")
+
+
+def _check_images(task: Task) -> None:
+    shows = isinstance(task, ImageTask)
+    demand(
+        shows == (task.spec.images is not None),
+        "spec.images and observe_image() go together: name the version of the pictures there, or leave both out",
+    )
+    if not isinstance(task, ImageTask):
+        return
+    task.reset(0)
+    before = task.state_hash()
+    seen, again = task.observe_image(), task.observe_image()
+    demand(isinstance(seen, ImageObservation), "observe_image() must return bench.interfaces.ImageObservation")
+    image, shape = seen.image, (IMAGE_SIZE, IMAGE_SIZE, 3)
+    demand(image.shape == shape and image.dtype == np.uint8, f"the image is {image.dtype} {list(image.shape)}: uint8 "
+           f"{list(shape)}")  # fmt: skip
+    _array("observe_image().agent_pos", seen.agent_pos, (task.spec.agent_pos_dim,))
+    same = all(np.array_equal(a, b) for a, b in zip(seen, again, strict=True))
+    demand(same and task.state_hash() == before, "looking twice gave two images or moved the state: it may only read")
 
 
 def _check_stepping(task: Task, other: Task) -> None:
