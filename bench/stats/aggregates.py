@@ -71,7 +71,7 @@ def iqm_success(
     _, within = _within(cells)
     c = np.var(samples) / (factor * within)
     low, high = score_ends(value, c, max(0.0, value * (1 - value) - float(within)), q2)
-    return Estimate(value, min(value, float(low)), max(value, float(high)))
+    return Estimate(value, float(low), float(high))
 
 
 def _within(cells: Cells) -> tuple[float, Floats]:

@@ -62,11 +62,11 @@ def score_ends(value: npt.ArrayLike, c: npt.ArrayLike, d: npt.ArrayLike, q2: npt
 
     With c = 1/n, d = 0 and q2 the squared normal quantile it is Wilson's.
     """
-    value, reach = np.asarray(value, np.float64), np.asarray(q2, np.float64) * c
-    centre, square = value + reach / 2, np.square(value) + reach * d
+    mean, off, reach = np.asarray(value, np.float64), np.asarray(d, np.float64), np.multiply(q2, c, dtype=np.float64)
+    centre, square = mean + reach / 2, np.square(mean) + reach * off
     root = np.sqrt(np.maximum(0.0, np.square(centre) - (1 + reach) * square))
     low, high = ((centre + sign * root) / (1 + reach) for sign in (-1, 1))
-    return np.maximum(low, 0.0), np.minimum(high, 1.0)
+    return np.asarray(np.clip(low, 0.0, mean)), np.asarray(np.clip(high, mean, 1.0))
 
 
 def normal_quantile(confidence: float) -> float:

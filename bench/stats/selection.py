@@ -77,7 +77,7 @@ def best_evaluations(
     chance = float(np.clip(value, 0.25 / n.sum(), 1 - 0.25 / n.sum()))
     c = float(np.square(weight) @ variance) / (chance * (1 - chance))
     low, high = score_ends(value, c, 0.0, q2)
-    return Estimate(value, min(value, float(low)), max(value, float(high)))
+    return Estimate(value, float(low), float(high))
 
 
 def _top_means(rates: Floats, best: int) -> Floats:

@@ -14,7 +14,7 @@ from bench.stats import probability_of_improvement, rank, wilson
 @given(st.integers(0, 2**32 - 1))
 def test_probability_of_improvement_is_symmetric(seed: int) -> None:
     a, b = np.random.default_rng(seed).integers(0, 6, (2, 4, 3))
-    ours, swapped = probability_of_improvement(a, b, reps=50), probability_of_improvement(b, a, reps=50)
+    ours, swapped = probability_of_improvement(a, b), probability_of_improvement(b, a)
     assert ours.value == pytest.approx(1 - swapped.value)
     assert ours.low <= ours.value <= ours.high
 
@@ -22,7 +22,7 @@ def test_probability_of_improvement_is_symmetric(seed: int) -> None:
 def test_probability_of_improvement_known_answers() -> None:
     assert probability_of_improvement([[1, 2]], [[2, 3]]).value == pytest.approx((0 + 0 + 0.5 + 0) / 4)
     always = probability_of_improvement(np.ones((2, 3)), np.zeros((2, 3)))
-    assert always == wilson(6, 6)
+    assert always == pytest.approx(wilson(6, 6))
     with pytest.raises(ValueError, match="two or more seeds"):
         probability_of_improvement([[1], [2]], [[1], [2]])
 
