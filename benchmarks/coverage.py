@@ -203,8 +203,8 @@ def best_is_marked(design: Design, sims: int, policies: int = 4, reps: int = 500
 
 
 def table(sims: int, reps: int, sizes: Sequence[int], chances: Sequence[float]) -> Iterator[tuple[str, Design, float]]:
-    """Every interval: its name, the design, its coverage. A twentieth of ``sims`` where each needs resamples."""
-    few = max(10, sims // 20)
+    """Every interval: its name, the design, its coverage. An eighth of ``sims`` where each needs resamples."""
+    few = max(10, sims // 8)
     for n in sizes:
         for p in chances:
             one = Design(p, n, tasks=1)

@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> list[Row]:
     parser = argument_parser(__doc__, blocks=4, calls=2)
     parser.add_argument("--parts", type=names, default=list(PARTS), help="comma list of coverage, gate, speed")
     parser.add_argument(
-        "--sims", type=at_least(10), default=2000, help="simulated data sets; a twentieth where each is resampled"
+        "--sims", type=at_least(10), default=2000, help="simulated data sets; an eighth where each is resampled"
     )
     parser.add_argument(
         "--reps", type=at_least(10), default=300, help="resamples of each interval whose coverage is counted"
