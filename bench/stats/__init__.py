@@ -1,6 +1,7 @@
 """Estimators, intervals and tests: pure functions on arrays. ``docs/statistics.md`` says which answers what."""
 
 from bench.stats.aggregates import iqm, iqm_success, mean_success, optimality_gap, performance_profile
+from bench.stats.difference import mean_difference
 from bench.stats.gate import ALPHA, MARGIN, Judgement, Verdict, judge
 from bench.stats.intervals import Estimate, clopper_pearson, jeffreys, wilson
 from bench.stats.multiple import benjamini_hochberg, holm
@@ -11,7 +12,6 @@ from bench.stats.paired import (
     loss_by_task,
     mcnemar,
     mcnemar_loss,
-    mean_difference,
     noninferiority,
     sign_flip,
 )

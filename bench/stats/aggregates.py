@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from bench.stats.bootstrap import Cells, seed_variances, student_quantile
-from bench.stats.intervals import Estimate, Floats
+from bench.stats.cells import Cells, widening, without_bias
+from bench.stats.intervals import Estimate, Floats, score_ends
 
 
 def mean_success(successes: npt.ArrayLike, episodes: npt.ArrayLike, *, confidence: float = 0.95) -> Estimate:
@@ -21,12 +21,11 @@ def mean_success(successes: npt.ArrayLike, episodes: npt.ArrayLike, *, confidenc
     whose success differs. A true mean p is inside if the measured mean is no further from it than q standard errors,
     with the variance
 
-        c (p (1 - p) - d) + v        c = sum of w^2 / n over the cells, w their weights in the mean
+        c (p (1 - p) - d)       c = sum of w^2 / n over the cells, w their weights in the mean
 
     d, by which cells that differ vary less than p (1 - p), is taken from the data (with one success and one failure
-    added, so that cells that always or never succeed do not count as certain); v is the variance due to training seeds,
-    that between seeds less that of their episodes, pooled over tasks; q is Student's as far as v counts
-    (`bench.stats.bootstrap.student_quantile`). Unlike a bootstrap it has no trouble near 0 and 1 and draws nothing.
+    added, so that cells that always or never succeed do not count as certain); q grows as trainings differ
+    (`bench.stats.cells.widening`). Unlike a bootstrap it has no trouble near 0 and 1 and draws nothing.
 
     Args:
         successes: ``[M, S]`` counts.
@@ -35,20 +34,16 @@ def mean_success(successes: npt.ArrayLike, episodes: npt.ArrayLike, *, confidenc
     Raises:
         ValueError: if the counts do not fit each other or a task has no episode.
     """
-    cells = Cells.of(successes, episodes)
-    weight = cells.used / (len(cells.n) * cells.seeds[:, None])  # [M, S], sums to 1
-    share = np.square(weight) / np.maximum(cells.n, 1)
-    c, chance = float(share.sum()), cells.chance
-    within = float((share * chance * (1 - chance)).sum()) / c
-    mean = float((weight * cells.rate).sum())
-    d = max(0.0, mean * (1 - mean) - within)
-    _, between = seed_variances(cells.rate, cells.variance(), cells.seeds)
-    v = between * float((1.0 / cells.seeds).sum()) / len(cells.n) ** 2
-    q2 = student_quantile(c * within, v, int((cells.seeds - 1).sum()), confidence) ** 2
-    centre, square = mean + q2 * c / 2, mean**2 + q2 * (c * d - v)  # the ends solve a quadratic equation in p
-    root = float(np.sqrt(max(0.0, centre**2 - (1 + q2 * c) * square)))
-    low, high = ((centre + sign * root) / (1 + q2 * c) for sign in (-1, 1))
-    return Estimate(mean, max(0.0, low), min(1.0, high))
+    mean, low, high = mean_ends(Cells.of(successes, episodes), confidence)
+    return Estimate(float(mean), float(low), float(high))
+
+
+def mean_ends(cells: Cells, confidence: float = 0.95) -> tuple[Floats, Floats, Floats]:
+    """Value and ends ``[...]`` of `mean_success` for cells ``[..., M, S]``."""
+    mean = np.asarray((cells.weight * cells.rate).sum(axis=(-2, -1)))
+    c, within = _within(cells)
+    q2, _ = widening(cells.rate, cells.variance, cells.spread / np.maximum(cells.n, 1), cells.used, confidence)
+    return mean, *score_ends(mean, c, np.maximum(0.0, mean * (1 - mean) - within), q2)
 
 
 def iqm_success(
@@ -57,18 +52,43 @@ def iqm_success(
     """Interquartile mean of the success rates of all cells (task, training seed), with an interval.
 
     It is about rates measured in n episodes: with few episodes near 0 or 1 these are skewed, and so is their
-    interquartile mean. The interval has the standard error of the hierarchical bootstrap, as its percentiles carry that
-    skew twice.
+    interquartile mean. The standard error is that of a parametric bootstrap. Measured rates of tasks spread further
+    than true ones, so they are drawn together until their variance is what is left without the noise of episodes
+    (else each resample would trim others than a new measurement does); the noise is scaled as trainings differ. The
+    interval has the form of `mean_success`, wider towards 1/2.
 
     Args and errors as in `mean_success`.
     """
     cells = Cells.of(successes, episodes)
-    value = iqm(cells.rate[cells.used])
-    samples = stats.trim_mean(cells.resampled_rates(reps, seed)[:, cells.used], 0.25, axis=1)  # [R]
-    _, between = seed_variances(cells.rate, cells.variance(), cells.seeds)
-    noise = float((cells.variance().sum(axis=1) / cells.seeds).mean())
-    half = student_quantile(noise, between, int((cells.seeds - 1).sum()), confidence) * float(np.std(samples))
-    return Estimate(value, max(0.0, value - half), min(1.0, value + half))
+    n, used = cells.n[cells.used], cells.used
+    value = iqm(cells.rate[used])
+    episode_variance = cells.spread / np.maximum(cells.n, 1)
+    q2, factor = widening(cells.rate, cells.variance, episode_variance, used, confidence)
+    factor = np.maximum(factor, 0.25)
+    drawn = np.repeat(_without_noise(cells, episode_variance * factor), used.sum(axis=1))  # [K] of K cells
+    noise = np.random.default_rng(seed).binomial(n, drawn, (reps, len(n))) / n - drawn
+    samples = stats.trim_mean(drawn + np.sqrt(factor * without_bias(n)) * noise, 0.25, axis=1)
+    _, within = _within(cells)
+    c = np.var(samples) / (factor * within)
+    low, high = score_ends(value, c, max(0.0, value * (1 - value) - float(within)), q2)
+    return Estimate(value, float(low), float(high))
+
+
+def _within(cells: Cells) -> tuple[float, Floats]:
+    """The variance of the mean per variance of an episode, and the latter ``[...]`` as it is within cells."""
+    share = np.square(cells.weight) / np.maximum(cells.n, 1)
+    c = float(share.sum())
+    return c, np.asarray((share * cells.spread).sum(axis=(-2, -1)) / c)
+
+
+def _without_noise(cells: Cells, variance: Floats) -> Floats:
+    """Success ``[M]`` of tasks, drawn together to the variance that is left without that of their cells."""
+    seeds = cells.used.sum(axis=1)
+    rate = (cells.chance * cells.used).sum(axis=1) / seeds
+    noise = float(((variance * cells.used).sum(axis=1) / np.square(seeds)).mean())
+    observed = float(rate.var(ddof=1)) if len(rate) > 1 else 0.0
+    kept = max(0.0, 1.0 - noise / observed) if observed > 0 else 0.0
+    return np.asarray(rate.mean() + np.sqrt(kept) * (rate - rate.mean()))
 
 
 def iqm(scores: npt.ArrayLike) -> float:

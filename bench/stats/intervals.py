@@ -57,13 +57,16 @@ def jeffreys(k: int, n: int, confidence: float = 0.95) -> Estimate:
     return Estimate(k / n, 0.0 if k == 0 else low, 1.0 if k == n else high)
 
 
-def wilson_ends(successes: npt.ArrayLike, episodes: npt.ArrayLike, confidence: float) -> tuple[Floats, Floats]:
-    """Ends of the Wilson intervals of many shares at once."""
-    k, n = np.asarray(successes, np.float64), np.asarray(episodes, np.float64)
-    z = normal_quantile(confidence)
-    centre = (k + z**2 / 2) / (n + z**2)
-    half = z * np.sqrt(k * (n - k) / n + z**2 / 4) / (n + z**2)
-    return np.where(k == 0, 0.0, centre - half), np.where(k == n, 1.0, centre + half)
+def score_ends(value: npt.ArrayLike, c: npt.ArrayLike, d: npt.ArrayLike, q2: npt.ArrayLike) -> tuple[Floats, Floats]:
+    """Ends of a score interval: the p in [0, 1] with (value - p)^2 <= q2 c (p (1 - p) - d).
+
+    With c = 1/n, d = 0 and q2 the squared normal quantile it is Wilson's.
+    """
+    mean, off, reach = np.asarray(value, np.float64), np.asarray(d, np.float64), np.multiply(q2, c, dtype=np.float64)
+    centre, square = mean + reach / 2, np.square(mean) + reach * off
+    root = np.sqrt(np.maximum(0.0, np.square(centre) - (1 + reach) * square))
+    low, high = ((centre + sign * root) / (1 + reach) for sign in (-1, 1))
+    return np.asarray(np.clip(low, 0.0, mean)), np.asarray(np.clip(high, mean, 1.0))
 
 
 def normal_quantile(confidence: float) -> float:

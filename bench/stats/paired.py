@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from bench.stats.bootstrap import seed_variances, student_quantile
-from bench.stats.intervals import Counts, Estimate, Floats
+from bench.stats.bootstrap import seed_variances
+from bench.stats.intervals import Counts, Floats
 
 
 class Paired(NamedTuple):
@@ -121,30 +121,6 @@ def boschloo(first: tuple[int, int], second: tuple[int, int]) -> float:
     if not (0 <= k1 <= n1 and 0 <= k2 <= n2 and n1 and n2):
         raise ValueError(f"need 0 <= k <= n and n >= 1, got {first} and {second}")
     return float(stats.boschloo_exact([[k1, k2], [n1 - k1, n2 - k2]]).pvalue)
-
-
-def mean_difference(
-    only_first: npt.ArrayLike, only_second: npt.ArrayLike, episodes: npt.ArrayLike, *, confidence: float = 0.95
-) -> Estimate:
-    """Success of the first policy less that of the second over all tasks, with an interval for matched episodes.
-
-    The variance is that of the episodes, of which only the discordant ones count (`PairedCells.variance`), and that of
-    training seeds: between the differences of seeds, less that of their episodes, pooled over tasks. The quantile is
-    Student's as far as the latter counts (`bench.stats.bootstrap.student_quantile`).
-
-    Args:
-        only_first: ``[M, S]`` matched episodes of each task and training seed that the first alone solved.
-        only_second: ``[M, S]`` that the second alone solved.
-        episodes: ``[M, S]`` matched episodes; 0 where a task lacks a training seed.
-
-    Raises:
-        ValueError: if the counts do not fit each other or a task has no episode.
-    """
-    cells = PairedCells.of(only_first, only_second, episodes)
-    known, estimated, freedom = _variances(cells)
-    from_episodes, from_seeds = (float(part.sum()) / len(cells.n) ** 2 for part in (known, estimated))
-    half = student_quantile(from_episodes, from_seeds, freedom, confidence) * np.sqrt(from_episodes + from_seeds)
-    return Estimate(cells.mean(), max(-1.0, cells.mean() - float(half)), min(1.0, cells.mean() + float(half)))
 
 
 def sign_flip(differences: npt.ArrayLike, *, resamples: int = 9999, seed: int = 0) -> float:

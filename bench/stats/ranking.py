@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.stats.bootstrap import draw_seeds, seed_scale
-from bench.stats.intervals import Bools, Estimate, Floats, percentile_interval, wilson_ends
+from bench.stats.intervals import Bools, Estimate, Floats, normal_quantile, score_ends
 from bench.stats.paired import mcnemar_loss
 
 _DRAWN_AT_ONCE = 2_000_000  # episodes; bounds the memory
@@ -22,45 +22,53 @@ class Ranking(NamedTuple):
     tied: Bools  # [V] true for the best, and for those not shown to be worse than it
 
 
-def probability_of_improvement(
-    first: npt.ArrayLike, second: npt.ArrayLike, *, reps: int = 2000, seed: int = 0, confidence: float = 0.95
-) -> Estimate:
+def probability_of_improvement(first: npt.ArrayLike, second: npt.ArrayLike, *, confidence: float = 0.95) -> Estimate:
     """Chance that a training of the first policy scores higher than one of the second, mean over tasks (Agarwal 2021).
 
-    Ties count one half. The bootstrap draws training seeds of both sides within each task; as S seeds drawn again vary
-    by (S - 1)/S too little, deviations are scaled up by the square root of its inverse. Where nothing varies, as one
-    side always wins, the interval is Wilson's for one comparison per task and seed.
+    Ties count one half. The interval has the form of Wilson's, with the variance of the statistic (`improvement_ends`)
+    in place of a share's. It needs half a dozen tasks: trainings of a single one are too few to know their variance by.
 
     Args:
         first: scores ``[M, S]`` of M tasks and S training seeds.
         second: scores ``[M, S']`` of the same tasks.
 
     Raises:
-        ValueError: if the numbers of tasks differ or a side has fewer than two training seeds: one seed drawn again is
-            that seed, and the interval would have no width.
+        ValueError: if the numbers of tasks differ or a side has fewer than two training seeds: one says nothing of how
+            much trainings vary.
     """
     a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
     if a.ndim != 2 or b.ndim != 2 or len(a) != len(b) or not len(a) or min(a.shape[1], b.shape[1]) < 2:
         raise ValueError(f"need scores [M, S] of the same tasks with two or more seeds, got {a.shape} and {b.shape}")
-    wins = (a[:, :, None] > b[:, None, :]) + 0.5 * (a[:, :, None] == b[:, None, :])  # [M, S, S']
-    value = float(wins.mean())
-    rng = np.random.default_rng(seed)
-    times_a, times_b = (_draw_counts(rng, (reps, *x.shape)) for x in (a, b))
-    drawn = np.matmul(times_a.transpose(1, 0, 2), wins)  # [M, R, S']
-    samples = (drawn * times_b.transpose(1, 0, 2)).sum(axis=(0, 2)) / wins.size  # [R]
-    fewest = min(a.shape[1], b.shape[1])
-    if np.ptp(samples) == 0:
-        ends = wilson_ends(value * len(a) * fewest, len(a) * fewest, confidence)
-        return Estimate(value, *map(float, ends))
-    low, high = percentile_interval(value + np.sqrt(fewest / (fewest - 1)) * (samples - value), confidence)
-    return Estimate(value, max(0.0, low), min(1.0, high))
+    value, low, high = improvement_ends(a, b, confidence)
+    return Estimate(float(value), float(low), float(high))
 
 
-def _draw_counts(rng: np.random.Generator, shape: tuple[int, int, int]) -> Floats:
-    """How often ``[R, M, S]`` each of S seeds is drawn in S draws with replacement."""
-    seeds = shape[2]
-    drawn = rng.integers(seeds, size=shape)
-    return np.stack([(drawn == i).sum(axis=2) for i in range(seeds)], axis=2).astype(np.float64)
+def improvement_ends(first: Floats, second: Floats, confidence: float = 0.95) -> tuple[Floats, Floats, Floats]:
+    """Value and ends ``[...]`` of `probability_of_improvement` for scores ``[..., M, S]`` and ``[..., M, S']``.
+
+    The variance within each task is without bias: of the table of comparisons S x S', the mean squares of its rows and
+    of its columns less that of what they leave, over S S' (the two-way random layout). It is 0 where one side wins all
+    comparisons; that counts as one comparison per task and seed (Wilson's interval for so many), and what is near is
+    no more certain than S S' independent comparisons per task, half a win and half a loss added.
+    """
+    a, b = first[..., :, None], second[..., None, :]
+    wins = (a > b) + 0.5 * (a == b)  # [..., M, S, S']
+    tasks, seeds, others = wins.shape[-3:]
+    by_task = wins.mean(axis=(-2, -1), keepdims=True)
+    rows, columns = wins.mean(axis=-1, keepdims=True), wins.mean(axis=-2, keepdims=True)
+    left = np.square(wins - rows - columns + by_task).sum(axis=(-2, -1)) / ((seeds - 1) * (others - 1))
+    among_rows = others * np.square(rows - by_task).sum(axis=(-2, -1)) / (seeds - 1)
+    among_columns = seeds * np.square(columns - by_task).sum(axis=(-2, -1)) / (others - 1)
+    pairs, fewest = tasks * seeds * others, tasks * min(seeds, others)
+    variance = (among_rows + among_columns - left).sum(axis=-1) / (pairs * tasks)
+
+    value = np.asarray(wins.mean(axis=(-3, -2, -1)))
+    added = (value * fewest + 0.5) / (fewest + 1)
+    share = value * (1 - value)
+    certain = share == 0
+    c = np.maximum(variance, added * (1 - added) / pairs) / np.where(certain, 1.0, share)
+    q2 = normal_quantile(confidence) ** 2
+    return value, *score_ends(value, np.where(certain, 1.0 / fewest, c), 0.0, q2)
 
 
 def rank(outcomes: npt.ArrayLike, *, reps: int = 2000, seed: int = 0, level: float = 0.05) -> Ranking:

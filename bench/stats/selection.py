@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from bench.stats.intervals import Counts, Estimate, Floats, normal_quantile
+from bench.stats.cells import widening
+from bench.stats.intervals import Bools, Counts, Estimate, Floats, score_ends
 
 
 class TopMean(NamedTuple):
@@ -49,9 +50,9 @@ def best_evaluations(
     """Mean of the ``best`` highest evaluations of each training, then over the trainings of a task, then over tasks.
 
     The value is biased upward as a success rate (`paper_top5`); the interval is about what the same selection would
-    give again, not about success. It is the normal one with the standard error of new episodes (drawn at the measured
-    rates, with half a success and half a failure added, so that 0 and 1 have a spread) or, where that is wider and
-    tasks have several trainings, Student's with the spread among trainings, pooled over tasks.
+    give again, not about success. Its standard error is that of new episodes, drawn at rates that are closer together
+    than measured ones: their variance is what is left without the noise of episodes. The interval has the form of
+    Wilson's and is widened as trainings of a task differ (`bench.stats.cells.widening`).
 
     Args:
         successes: ``[C, P]`` of C trainings with P evaluations each.
@@ -70,11 +71,13 @@ def best_evaluations(
     weight = 1.0 / (trainings[task] * len(trainings))  # [C], sums to 1
     values = _top_means(k / n, best)
     value = float(weight @ values)
-    drawn = np.random.default_rng(seed).binomial(n, (k + 0.5) / (n + 1), (reps, *k.shape)) / n
-    half = normal_quantile(confidence) * float(np.std(_top_means(drawn, best) @ weight))
-    if freedom := len(task) - len(trainings):
-        half = max(half, _student_half(values, task, trainings, freedom, confidence))
-    return Estimate(value, max(0.0, value - half), min(1.0, value + half))
+    drawn = np.random.default_rng(seed).binomial(n, _without_noise(k, n), (reps, *k.shape)) / n
+    variance = np.asarray(_top_means(drawn, best).var(axis=0))  # [C]
+    q2, _ = widening(*_by_task(task, trainings, values, variance), confidence)
+    chance = float(np.clip(value, 0.25 / n.sum(), 1 - 0.25 / n.sum()))
+    c = float(np.square(weight) @ variance) / (chance * (1 - chance))
+    low, high = score_ends(value, c, 0.0, q2)
+    return Estimate(value, float(low), float(high))
 
 
 def _top_means(rates: Floats, best: int) -> Floats:
@@ -82,9 +85,26 @@ def _top_means(rates: Floats, best: int) -> Floats:
     return np.asarray(np.sort(rates, axis=-1)[..., -best:].mean(axis=-1))
 
 
-def _student_half(values: Floats, task: Counts, trainings: Counts, freedom: int, confidence: float) -> float:
-    """Half the width of the interval of a mean over tasks, from the spread of the trainings within them."""
-    centre = np.bincount(task, values) / trainings
-    variance = float(np.square(values - centre[task]).sum()) / freedom
-    error = np.sqrt(variance * (1.0 / trainings).sum()) / len(trainings)
-    return float(stats.t.ppf(0.5 + confidence / 2.0, freedom) * error)
+def _without_noise(k: Counts, n: Counts) -> Floats:
+    """Success ``[C, P]`` of evaluations, drawn together to the variance that is left without that of their episodes.
+
+    How much is left is pooled over trainings; half a success and half a failure are added, so that none is 0 or 1.
+    """
+    rate = (k + 0.5) / (n + 1)
+    centre = rate.mean(axis=1, keepdims=True)
+    if rate.shape[1] < 2:
+        return np.asarray(rate)
+    noise = float((rate * (1 - rate) / np.maximum(n - 1, 1)).mean())
+    observed = float(rate.var(axis=1, ddof=1).mean())
+    kept = max(0.0, 1.0 - noise / observed) if observed > 0 else 0.0
+    return np.asarray(centre + np.sqrt(kept) * (rate - centre))
+
+
+def _by_task(task: Counts, trainings: Counts, values: Floats, variance: Floats) -> tuple[Floats, Floats, Floats, Bools]:
+    """Values, variances (twice: as estimated and as expected) and which there are, ``[M, S]``."""
+    order = np.argsort(task, kind="stable")
+    column = np.arange(len(task)) - np.repeat(trainings.cumsum() - trainings, trainings)
+    tables = np.zeros((3, len(trainings), trainings.max()))
+    for table, filled in zip(tables, (values, variance, np.ones(len(task))), strict=True):
+        table[task[order], column] = filled[order]
+    return tables[0], tables[1], tables[1], tables[2] > 0

@@ -201,7 +201,7 @@ def test_the_plain_loop_computes_the_same_probability() -> None:
     a, b = np.random.default_rng(0).integers(0, 5, (2, 6, 3))
     plain, ours = plain_improvement(a, b, reps=200), probability_of_improvement(a, b)
     assert plain.value == pytest.approx(ours.value)
-    assert plain.high - plain.low == pytest.approx((2 / 3) ** 0.5 * (ours.high - ours.low), rel=0.2)
+    assert plain.low < ours.value < plain.high
 
 
 SCRIPTS = [growth, driver_scale, training_step, point_cloud, rollout, inference, harness_overhead, scaling, statistics]

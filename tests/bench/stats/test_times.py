@@ -1,4 +1,4 @@
-"""The ratio of two latencies: blocks, seeds, memory."""
+"""Times to success, and the ratio of two latencies: blocks, seeds, memory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.stats import ratio_between_runs, ratio_of_medians
+from bench.stats import ratio_between_runs, ratio_of_medians, time_to_success
 
 
 def test_ratio_of_medians_is_seeded_and_checks_its_blocks() -> None:
@@ -49,3 +49,31 @@ def test_ratio_between_runs_covers_and_raises_few_alarms() -> None:
     assert ratio_between_runs([[1.0, 1.0]], [[2.0, 2.0]]).ratio == (0.5, 0.5, 0.5)
     with pytest.raises(ValueError, match="2 or more"):
         ratio_between_runs([[1.0]], [[2.0, 2.0]])
+
+
+def test_time_to_success_counts_failures() -> None:
+    found = time_to_success([30, 10, np.nan, 10])
+    assert found.steps.tolist() == [10, 30]
+    assert found.share.tolist() == [0.5, 0.75]
+    assert found.median.value == 10
+    assert found.median.high == np.inf
+    assert time_to_success([np.nan, np.nan, 5]).median.value == np.inf
+    with pytest.raises(ValueError, match="at least one"):
+        time_to_success([])
+
+
+@given(st.lists(st.integers(1, 200) | st.just(float("nan")), min_size=1, max_size=40), st.randoms())
+def test_time_to_success_is_blind_to_order(steps: list[float], random) -> None:
+    shuffled = random.sample(steps, len(steps))
+    assert time_to_success(steps).median == time_to_success(shuffled).median
+    low, high = time_to_success(steps).median[1:]
+    assert low <= time_to_success(steps).median.value <= high
+
+
+def test_the_exact_bootstrap_of_the_median_is_what_drawing_gives() -> None:
+    steps = np.random.default_rng(0).integers(1, 100, 31)
+    drawn = np.random.default_rng(1).choice(steps, (20_000, 31))
+    medians = np.median(drawn, axis=1)
+    low, high = time_to_success(steps).median[1:]
+    assert (medians < low).mean() < (medians <= low).mean() <= 0.025 < (medians > low).mean()
+    assert (medians > high).mean() <= 0.025 < (medians >= high).mean()
