@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from bench.report.measures import Measures
+import pandas as pd
+
+from bench.report.measures import Measures, split
 from bench.report.style import Look, looks
 from bench.report.table import Table
 from bench.site.charts import swatch
@@ -44,6 +46,21 @@ class Context:
         """All tasks with a page."""
         missing = [task for task, *_ in self.measures.missing]
         return sorted({*self.measures.cells["task"], *self.measures.latency["task"], *missing})
+
+    @cached_property
+    def episodes(self) -> Mapping[str, pd.DataFrame]:
+        """Those of each task, in order."""
+        return split(self.measures.episodes.sort_values(["episode", "training_seed"], kind="stable"), "task")
+
+    @cached_property
+    def cells(self) -> Mapping[str, pd.DataFrame]:
+        """Those of each task."""
+        return split(self.measures.cells, "task")
+
+    @cached_property
+    def curves(self) -> Mapping[str, pd.DataFrame]:
+        """Rows of the learning curves on each task."""
+        return split(self.run.curves, "task")
 
     @cached_property
     def difficulty(self) -> dict[str, str]:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from bench.report import curves as report_curves
 from bench.report.latency import PAGE
-from bench.report.measures import ALL, Group, groups
+from bench.report.measures import ALL, Group, groups, split
 from bench.report.realtime import WORDS
 from bench.report.tradeoff import points
 from bench.site import charts
@@ -114,11 +114,9 @@ def _curves(context: Context) -> Html | None:
 
 def curve_figure(context: Context, rows: pd.DataFrame, title: str) -> Html | None:
     """The learning curves of some tasks in one panel, or None where no step is complete."""
-    lines = []
-    for method in (name for name in context.look if name in set(rows["method"])):
-        own = rows[rows["method"] == method]
-        if found := report_curves.points(own):
-            lines.append(charts.Curve(method, found, report_curves.seed_rates(own, found)))
+    by_method = split(rows, "method")
+    found = {name: report_curves.curve(by_method[name]) for name in context.look if len(by_method[name])}
+    lines = {name: curve for name, curve in found.items() if curve.points}
     if not lines:
         return None
     chart = charts.curves(lines, context.look, context.index, f"Learning curves, {title}")
@@ -127,7 +125,7 @@ def curve_figure(context: Context, rows: pd.DataFrame, title: str) -> Html | Non
 
 def _matrix(context: Context) -> Html:
     cells = context.measures.cells
-    shown = [v for v in context.measures.variants if v in set(cells["variant"])]
+    shown = context.measures.ran
     counts = cells.groupby(["task", "variant"])[["k", "n"]].sum()
     known = {key: (int(k), int(n)) for key, k, n in counts.itertuples()}
     head = [el("th", "task", scope="col"), *(el("th", context.label(v), scope="col", data_variant=v) for v in shown)]
