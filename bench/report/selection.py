@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bench.report.measures import CELL, Measures, success
+from bench.report.measures import CELL, Measures, success, suite_title
 from bench.report.table import Column, Table, Value, count, share
 from bench.stats import Estimate, best_evaluations, paper_top5
 
@@ -91,7 +91,7 @@ def table(curves: pd.DataFrame, measures: Measures) -> Table:
         cells = measures.cells[(measures.cells["suite"] == suite) & (measures.cells["variant"] == variant)]
         if cells.empty or curves.empty:
             continue
-        row: dict[str, Value] = {"suite": suite, "method": variant}
+        row: dict[str, Value] = {"suite": suite_title(suite), "method": variant}
         found = trainings(curves, cells)
         if found is None:
             rows.append(row | {"final": success(cells), "n": int(cells["n"].sum()), "notes": "no learning curve"})

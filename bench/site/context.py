@@ -83,8 +83,8 @@ def method_anchor(variant: str) -> str:
     return f"method-{slug(variant)}"
 
 
-def plain_table(table: Table, caption: str) -> Html:
-    """Any table of the report, inside a box that scrolls."""
+def plain_table(table: Table, caption: str, **attributes: str) -> Html:
+    """Any table of the report, inside a box that scrolls; ``attributes`` are those of the table."""
     numeric = {column.title for column in table.columns if column.text is not None}
     header = table.header()
     kinds = ["number" if title in numeric else None for title in header]
@@ -93,8 +93,14 @@ def plain_table(table: Table, caption: str) -> Html:
         el("tr", [el("td", cell, class_=kind) for cell, kind in zip(row, kinds, strict=True)]) for row in table.body()
     ]
     return scrolling(
-        el("table", el("caption", caption, class_="quiet"), el("thead", el("tr", head)), el("tbody", body)), caption
+        el("table", el("caption", caption, class_="quiet"), el("thead", el("tr", head)), el("tbody", body), **attributes),
+        caption,
     )
+
+
+def finder(words: str, table: str) -> Html:
+    """A field that hides the rows of a table without its text: ``find.js``, and hidden without scripts."""
+    return el("label", f"{words} ", el("input", type="search", data_find=table), class_="find", hidden=True)
 
 
 def scrolling(table: Html, label: str) -> Html:
