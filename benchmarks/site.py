@@ -1,7 +1,7 @@
 """The report's web site for a run of all tasks: seconds to build, megabytes, and how soon its pages are painted.
 
-The run is made up: 57 tasks, 8 methods, 3 training seeds, 20 episodes, with a recorded success and failure of every method
-on every task where it has one. ``--paint`` opens the pages in a headless Chromium (extra ``site``).
+The run is made up: 57 tasks, 8 methods, 3 training seeds, 20 episodes, with a recorded success and failure of every
+method on every task where it has one. ``--paint`` opens the pages in a headless Chromium (extra ``site``).
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ def main(argv: Sequence[str] | None = None) -> list[Row]:
 
 
 def _rows(args: argparse.Namespace, out: Path) -> list[Row]:
-    run = make_run(registry.select("all")[: args.tasks], VARIANTS, seeds=tuple(range(args.seeds)), episodes=args.episodes)
+    run = make_run(
+        registry.select("all")[: args.tasks], VARIANTS, seeds=tuple(range(args.seeds)), episodes=args.episodes
+    )
     outcomes = [(task, v, s) for task in run.manifest["spec"]["tasks"] for v in VARIANTS for s in (True, False)]
     found = [make_replay(run, t, v, success=s, frames=FRAMES, points=POINTS) for t, v, s in outcomes]
     replays = [replay for replay in found if replay]

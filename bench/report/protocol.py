@@ -146,7 +146,11 @@ def _speedup(case: Case) -> Match:
     limits = [
         f"{case.source.hardware or 'hardware not stated'} there",
         f"timed on {found.tasks} task{'s' * (found.tasks != 1)} here",
-        *(f"an average that holds {suite}, a port here" for suite in case.source.engines if suite in case.published.ports),
+        *(
+            f"an average that holds {suite}, a port here"
+            for suite in case.source.engines
+            if suite in case.published.ports
+        ),
     ]
     return Match(variant, speedup, case.figure.value, limits=[*_limits(case, variant), *limits])
 

@@ -93,7 +93,13 @@ def plain_table(table: Table, caption: str, **attributes: str) -> Html:
         el("tr", [el("td", cell, class_=kind) for cell, kind in zip(row, kinds, strict=True)]) for row in table.body()
     ]
     return scrolling(
-        el("table", el("caption", caption, class_="quiet"), el("thead", el("tr", head)), el("tbody", body), **attributes),
+        el(
+            "table",
+            el("caption", caption, class_="quiet"),
+            el("thead", el("tr", head)),
+            el("tbody", body),
+            **attributes,
+        ),
         caption,
     )
 

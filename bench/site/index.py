@@ -40,9 +40,8 @@ def index(context: Context) -> str:
                 el("p", _PAIRED, class_="note")) if tables["paired"].rows else None,
         section("realtime", tables["realtime"].title, plain_table(tables["realtime"], tables["realtime"].title),
                 el("p", plain(WORDS), class_="note")) if tables["realtime"].rows else None,
-        section("selection", tables["selection"].title,
-                plain_table(tables["selection"], tables["selection"].title), el("p", plain(selection.WORDS), class_="note"))
-        if tables["selection"].rows else None,
+        section("selection", tables["selection"].title, plain_table(tables["selection"], tables["selection"].title),
+                el("p", plain(selection.WORDS), class_="note")) if tables["selection"].rows else None,
         section("tasks", "Tasks", _matrix(context)),
         section("methods", "Methods", cards(context)),
         latency_section(context), published_section(context),

@@ -27,9 +27,9 @@ def latency_section(context: Context) -> Html | None:
 def latency_page(context: Context) -> str:
     """All columns of every timing."""
     words = (
-        "Per call, at batch 1; cpu1 is one thread on one core, cpuN a thread for each core. A percentile is given where "
-        "there were calls enough for it. A control step costs the median call over the actions that it serves. Late: "
-        "share of calls that last longer than a period of that rate."
+        "Per call, at batch 1; cpu1 is one thread on one core, cpuN a thread for each core. A percentile is given "
+        "where there were calls enough for it. A control step costs the median call over the actions that it serves. "
+        "Late: share of calls that last longer than a period of that rate."
     )
     table = plain_table(context.tables["latency"], "Every timing", id="timings")
     return _page(context, "Latency", el("p", words, class_="about"), finder("Find a timing", "timings"), table)
@@ -39,11 +39,12 @@ def published_section(context: Context) -> Html:
     """The counts, the figures with a verdict, and what is refused."""
     table = context.tables["published"]
     compared = published.compared(table)
+    words = f"Every figure with its verdict or the reason why it has none ({len(table.rows)})"
     return section(
         "published", table.title,
         plain_table(compared, "Published figures with a verdict", class_="words") if compared.rows else None,
         el("p", published.summary(table)), [el("p", line) for line in published.refused(table)],
-        el("p", el("a", f"Every figure with its verdict or the reason why it has none ({len(table.rows)})", href=PUBLISHED)),
+        el("p", el("a", words, href=PUBLISHED)),
     )  # fmt: skip
 
 
