@@ -41,7 +41,7 @@ def curve(rows: pd.DataFrame) -> Curve:
     Args:
         rows: of ``curves.jsonl``.
     """
-    (steps, *_), k, n = dense(rows, ["step", "task", "training_seed"], "successes", "episodes")  # [P, M, S]
+    (steps, *_), (k, n) = dense(rows, ["step", "task", "training_seed"], "successes", "episodes")  # [P, M, S]
     whole = ((n > 0) == (n > 0).any(axis=0)).all(axis=(1, 2))
     k, n = k[whole], n[whole]
     points = [Point(int(step), mean_success(*own)) for step, *own in zip(steps[whole], k, n, strict=True)]

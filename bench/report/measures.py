@@ -152,7 +152,7 @@ def best(episodes: pd.DataFrame) -> dict[str, str]:
     if episodes.empty:
         return {}
     counted = episodes.assign(n=1)
-    (variants, *_), solved, ran = dense(counted, ["variant", "task", "training_seed", "episode"], "success", "n")
+    (variants, *_), (solved, ran) = dense(counted, ["variant", "task", "training_seed", "episode"], "success", "n")
     whole = ran.any(axis=0).all() & ran.all(axis=(1, 2, 3))
     if np.count_nonzero(whole) < 2:
         return {}
@@ -164,7 +164,7 @@ def best(episodes: pd.DataFrame) -> dict[str, str]:
     return dict(zip(map(str, variants[whole]), words.tolist(), strict=True))
 
 
-def dense(rows: pd.DataFrame, by: Sequence[str], *values: str) -> tuple[list[npt.NDArray[Any]], *tuple[Counts, ...]]:
+def dense(rows: pd.DataFrame, by: Sequence[str], *values: str) -> tuple[list[npt.NDArray[Any]], Counts]:
     """Whole numbers of tidy rows as arrays.
 
     Args:
@@ -173,13 +173,13 @@ def dense(rows: pd.DataFrame, by: Sequence[str], *values: str) -> tuple[list[npt
         values: A column for each array; 0 where there is no row.
 
     Returns:
-        The sorted labels of each axis, then the arrays.
+        The sorted labels of each axis, and the arrays, stacked in the order of ``values``.
     """
     codes, labels = zip(*(pd.factorize(rows[column].to_numpy(), sort=True) for column in by), strict=True)
     arrays = np.zeros((len(values), *map(len, labels)), np.int64)
     for array, column in zip(arrays, values, strict=True):
         array[codes] = rows[column].to_numpy(np.int64)
-    return list(labels), *arrays
+    return list(labels), arrays
 
 
 def split(rows: pd.DataFrame, by: str | list[str]) -> Mapping[Any, pd.DataFrame]:
@@ -190,7 +190,7 @@ def split(rows: pd.DataFrame, by: str | list[str]) -> Mapping[Any, pd.DataFrame]
 
 def _counts(cells: pd.DataFrame) -> tuple[Counts, Counts]:
     """Successes and episodes ``[M, S]`` of the cells of one variant; 0 episodes where a task lacks a training seed."""
-    _, k, n = dense(cells, ["task", "training_seed"], "k", "n")
+    _, (k, n) = dense(cells, ["task", "training_seed"], "k", "n")
     return k, n
 
 
