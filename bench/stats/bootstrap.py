@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special
 
 from bench.stats.intervals import Counts, Floats, normal_quantile
 
@@ -119,4 +119,5 @@ def student_quantile(from_episodes: float, from_seeds: float, freedom: int, conf
     """
     if from_seeds <= 0:
         return normal_quantile(confidence)
-    return float(stats.t.ppf(0.5 + confidence / 2.0, freedom * (from_episodes + from_seeds) / from_seeds))
+    # What scipy.stats.t.ppf calls, without its checks, which take longer than all else here.
+    return float(special.stdtrit(freedom * (from_episodes + from_seeds) / from_seeds, 0.5 + confidence / 2.0))

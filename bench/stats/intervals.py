@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special, stats
 
 Counts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -68,7 +68,7 @@ def wilson_ends(successes: npt.ArrayLike, episodes: npt.ArrayLike, confidence: f
 
 def normal_quantile(confidence: float) -> float:
     """Half the width, in standard errors, of a two-sided normal interval."""
-    return float(stats.norm.ppf(0.5 + confidence / 2.0))
+    return float(special.ndtri(0.5 + confidence / 2.0))
 
 
 def percentile_interval(samples: npt.ArrayLike, confidence: float) -> tuple[float, float]:
