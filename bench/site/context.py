@@ -73,6 +73,10 @@ class Context:
         return el("span", swatch(self.look[variant], self.index), el("span", variant), class_="name")
 
 
+_LONG = {"notes", "reason", "source", "error"}
+"""Columns of whole sentences, which need room."""
+
+
 def task_file(task: str) -> str:
     """Page of a task, relative to the site."""
     return f"tasks/{slug(task)}.html"
@@ -85,9 +89,9 @@ def method_anchor(variant: str) -> str:
 
 def plain_table(table: Table, caption: str, **attributes: str) -> Html:
     """Any table of the report, inside a box that scrolls; ``attributes`` are those of the table."""
-    numeric = {column.title for column in table.columns if column.text is not None}
+    kind = {c.title: "number" if c.text else "long" if c.key in _LONG else None for c in table.columns}
     header = table.header()
-    kinds = ["number" if title in numeric else None for title in header]
+    kinds = [kind[title] for title in header]
     head = [el("th", title, scope="col", class_=kind) for title, kind in zip(header, kinds, strict=True)]
     body = [
         el("tr", [el("td", cell, class_=kind) for cell, kind in zip(row, kinds, strict=True)]) for row in table.body()
