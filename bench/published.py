@@ -15,7 +15,7 @@ Metric = Literal[
     "speedup_vs_teacher", "speedup_vs_DP3", "parameters", "parameters_vs_prior", "latency_reduction", "training_cost",
     "relative_improvement_over_baselines", "demos",
 ]  # fmt: skip
-COMPARED = ("success_rate", "success_rate_top5", "inference_time", "speedup_vs_teacher", "parameters")
+COMPARED = ("success_rate", "success_rate_top5", "inference_time", "speedup_vs_teacher", "speedup_vs_DP3", "parameters")
 """Metrics that a run measures too; a figure of another one must say why it is barred, or have no variant."""
 
 

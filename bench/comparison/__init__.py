@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from bench.comparison.latency import LatencyRow, compare_latency
 from bench.comparison.matching import changed_episodes, pair_episodes, same_machine
 from bench.comparison.success import SuccessRow, compare_success
+from bench.report.measures import suite_title
 from bench.report.table import Column, Table, count, factor, milliseconds, probability, share
 from bench.stats import ALPHA, MARGIN, Verdict
 from bench.store import Run
@@ -81,9 +82,11 @@ class Comparison:
 
     def tables(self) -> list[Table]:
         """Success, and latency where any was measured in both runs."""
-        made = [Table("Success", _SUCCESS, [{**vars(r), "lost": ", ".join(r.lost_tasks)} for r in self.success])]
+        made = [Table("Success", _SUCCESS, [
+            {**vars(r), "suite": suite_title(r.suite), "lost": ", ".join(r.lost_tasks)} for r in self.success
+        ])]  # fmt: skip
         if self.latency:
-            made.append(Table("Latency", _LATENCY, [dict(vars(row)) for row in self.latency]))
+            made.append(Table("Latency", _LATENCY, [{**vars(r), "suite": suite_title(r.suite)} for r in self.latency]))
         return made
 
     def to_markdown(self) -> str:

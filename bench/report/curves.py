@@ -6,14 +6,15 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from bench.report.measures import Group, success
+from bench.report.measures import Group, dense
 from bench.report.style import Look, legend, readable, style
-from bench.stats import Estimate
+from bench.stats import Estimate, mean_success
 
 MANY_TASKS = 9
 """With more tasks than this, the first figure shows means over groups and a second one every task."""
@@ -26,24 +27,28 @@ class Point(NamedTuple):
     success: Estimate
 
 
-def points(rows: pd.DataFrame) -> list[Point]:
+class Curve(NamedTuple):
+    """Learning curve of a method."""
+
+    points: list[Point]
+    seeds: list[list[float]]
+    """Success at these points by training seed, mean over tasks; none with fewer than two seeds."""
+
+
+def curve(rows: pd.DataFrame) -> Curve:
     """The curve of one method, at the steps at which every (task, training seed) was evaluated: so all points compare.
 
     Args:
         rows: of ``curves.jsonl``.
     """
-    cells = rows.rename(columns={"successes": "k", "episodes": "n"})
-    everyone = cells.groupby(["task", "training_seed"]).ngroups
-    complete = [(int(str(step)), own) for step, own in cells.groupby("step", sort=True) if len(own) == everyone]
-    return [Point(step, estimate) for step, own in complete if (estimate := success(own)) is not None]
-
-
-def seed_rates(rows: pd.DataFrame, found: Sequence[Point]) -> list[list[float]]:
-    """Success of each training seed at the steps of ``found``, mean over tasks; empty with fewer than two seeds."""
-    if rows["training_seed"].nunique() < 2:
-        return []
-    rates = rows.assign(rate=rows["successes"] / rows["episodes"]).pivot_table("rate", "step", "training_seed")
-    return [rates[seed].loc[[point.step for point in found]].tolist() for seed in rates]
+    (steps, *_), (k, n) = dense(rows, ["step", "task", "training_seed"], "successes", "episodes")  # [P, M, S]
+    whole = ((n > 0) == (n > 0).any(axis=0)).all(axis=(1, 2))
+    k, n = k[whole], n[whole]
+    points = [Point(int(step), mean_success(*own)) for step, *own in zip(steps[whole], k, n, strict=True)]
+    if n.shape[2] < 2:
+        return Curve(points, [])
+    rates = np.where(n > 0, k / np.maximum(n, 1), np.nan)
+    return Curve(points, [seed.tolist() for seed in np.nanmean(rates, axis=1).T])
 
 
 def group_curves(curves: pd.DataFrame, panels: Sequence[Group], look: Mapping[str, Look]) -> Figure:
@@ -90,14 +95,14 @@ def _draw(axis: Axes, rows: pd.DataFrame, look: Look, *, seed_lines: bool) -> No
     """Mean line with band."""
     if rows.empty:
         return
-    found = points(rows)
+    found, seeds = curve(rows)
     if not found:
         return
     steps = [point.step for point in found]
     low, high = [100 * point.success.low for point in found], [100 * point.success.high for point in found]
     axis.fill_between(steps, low, high, color=look.colour, alpha=0.13, lw=0)
     if seed_lines:
-        for rates in seed_rates(rows, found):
+        for rates in seeds:
             axis.plot(steps, [100 * rate for rate in rates], color=look.colour, lw=0.7, alpha=0.5)
     axis.plot(steps, [100 * point.success.value for point in found], color=look.colour, lw=1.8, marker="o", ms=3.2)
 

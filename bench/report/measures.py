@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -16,6 +17,7 @@ from bench.interfaces import UserError
 from bench.stats import Estimate, iqm_success, mean_success, optimality_gap, rank
 from bench.store import Run
 
+Counts = npt.NDArray[np.int64]
 CELL = ["task", "variant", "training_seed"]
 ALL, EVERY_SUITE = "all", "all suites"
 DIFFICULTIES = ("easy", "medium", "hard", "very_hard")
@@ -38,6 +40,12 @@ class Measures:
     timings: pd.DataFrame  # the last per CELL, device and mode, with ``same_model``, ``<clock>_p50``, ``<clock>_p90``
     latency: pd.DataFrame  # those of one device and mode: the headline
     missing: list[tuple[str, str, int, str]]  # task, variant, training seed, what is missing
+
+    @property
+    def ran(self) -> list[str]:
+        """The variants with episodes."""
+        found = set(self.cells["variant"])
+        return [variant for variant in self.variants if variant in found]
 
 
 @dataclass(frozen=True)
@@ -143,25 +151,46 @@ def best(episodes: pd.DataFrame) -> dict[str, str]:
     """
     if episodes.empty:
         return {}
-    table = episodes.pivot_table("success", ["task", "training_seed", "episode"], "variant", aggfunc="first", sort=True)
-    table = table.loc[:, table.notna().all()].astype(bool)
-    shape = [table.index.unique(level).size for level in table.index.names]
-    if table.shape[1] < 2 or len(table) != np.prod(shape):
+    counted = episodes.assign(n=1)
+    (variants, *_), (solved, ran) = dense(counted, ["variant", "task", "training_seed", "episode"], "success", "n")
+    whole = ran.any(axis=0).all() & ran.all(axis=(1, 2, 3))
+    if np.count_nonzero(whole) < 2:
         return {}
-    ranking = rank(table.to_numpy().T.reshape(-1, *shape))
+    ranking = rank(solved[whole] > 0)
     top = ranking.success >= ranking.success.max()
     words = np.where(ranking.tied, "tied with best", "")
     if top.sum() == 1:
         words[top] = "best"
-    return dict(zip(table.columns.astype(str), words.tolist(), strict=True))
+    return dict(zip(map(str, variants[whole]), words.tolist(), strict=True))
 
 
-def _counts(cells: pd.DataFrame) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def dense(rows: pd.DataFrame, by: Sequence[str], *values: str) -> tuple[list[npt.NDArray[Any]], Counts]:
+    """Whole numbers of tidy rows as arrays.
+
+    Args:
+        rows: One for each combination of the columns ``by`` that is there.
+        by: The axes of the arrays.
+        values: A column for each array; 0 where there is no row.
+
+    Returns:
+        The sorted labels of each axis, and the arrays, stacked in the order of ``values``.
+    """
+    codes, labels = zip(*(pd.factorize(rows[column].to_numpy(), sort=True) for column in by), strict=True)
+    arrays = np.zeros((len(values), *map(len, labels)), np.int64)
+    for array, column in zip(arrays, values, strict=True):
+        array[codes] = rows[column].to_numpy(np.int64)
+    return list(labels), arrays
+
+
+def split(rows: pd.DataFrame, by: str | list[str]) -> Mapping[Any, pd.DataFrame]:
+    """Rows by their value in a column or their values in several, in their order; what no row has gives no rows."""
+    none = rows.iloc[:0]
+    return defaultdict(lambda: none, iter(rows.groupby(by, sort=False)))
+
+
+def _counts(cells: pd.DataFrame) -> tuple[Counts, Counts]:
     """Successes and episodes ``[M, S]`` of the cells of one variant; 0 episodes where a task lacks a training seed."""
-    tasks, row = np.unique(cells["task"].to_numpy(str), return_inverse=True)
-    seeds, column = np.unique(cells["training_seed"].to_numpy(int), return_inverse=True)
-    k, n = np.zeros((2, len(tasks), len(seeds)), np.int64)
-    k[row, column], n[row, column] = cells["k"], cells["n"]
+    _, (k, n) = dense(cells, ["task", "training_seed"], "k", "n")
     return k, n
 
 

@@ -90,7 +90,8 @@ def _selection(table: Table) -> str:
 
 def _published(table: Table) -> str:
     compared = published.compared(table)
-    words = f"{escape_markdown(published.summary(table))} {_files('published')}"
+    lines = " ".join([published.summary(table), *published.refused(table)])
+    words = f"{escape_markdown(lines)} {_files('published')}"
     return f"{compared.to_markdown()}\n{words}" if compared.rows else words
 
 

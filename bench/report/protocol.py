@@ -14,6 +14,9 @@ from bench.report.selection import TOP, Trainings, trainings
 from bench.stats import Estimate
 from bench.store import Run
 
+OF_A_PORT = "of a suite that is a port here"
+"""Kind of the bar before figures of such a suite."""
+
 
 class Bar(NamedTuple):
     """Why a figure cannot be compared."""
@@ -70,16 +73,18 @@ class Case:
 def match(case: Case) -> Match:
     """Find the run's number for a figure, or every reason why there is none; the most general reason comes first."""
     figure = case.figure
+    if case.suite in case.published.ports:  # whatever else there is to say
+        return Match(bars=[Bar(OF_A_PORT, case.published.ports[case.suite])])
     if figure.barred:
         return Match(bars=[Bar("comparable with no run", figure.barred)])
     if not figure.variants:
         kind = "of methods that are not part of this project"
         return Match(bars=[Bar(kind, f"{figure.method} is not part of this project")])
-    if case.suite in case.published.ports:
-        return Match(bars=[Bar("of another suite than the port here", case.published.ports[case.suite])])
     if figure.metric.startswith("success"):
         return _success(case)
-    return {"inference_time": _time, "speedup_vs_teacher": _speedup, "parameters": _parameters}[figure.metric](case)
+    if figure.metric.startswith("speedup"):
+        return _speedup(case)
+    return {"inference_time": _time, "parameters": _parameters}[figure.metric](case)
 
 
 def _success(case: Case) -> Match:
@@ -141,6 +146,11 @@ def _speedup(case: Case) -> Match:
     limits = [
         f"{case.source.hardware or 'hardware not stated'} there",
         f"timed on {found.tasks} task{'s' * (found.tasks != 1)} here",
+        *(
+            f"an average that holds {suite}, a port here"
+            for suite in case.source.engines
+            if suite in case.published.ports
+        ),
     ]
     return Match(variant, speedup, case.figure.value, limits=[*_limits(case, variant), *limits])
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from bench.published import Published
 from bench.report.measures import Measures
-from bench.report.protocol import Case, Match, match
+from bench.report.protocol import OF_A_PORT, Case, Match, match
 from bench.report.table import Column, Table, Value, count
 from bench.store import Run
 
@@ -81,6 +81,12 @@ def summary(table: Table) -> str:
         words += " What first stands against the others: "
         words += ", ".join(f"{kind} ({n})" for kind, n in kinds.most_common()) + "."
     return words
+
+
+def refused(table: Table) -> list[str]:
+    """A line for each published suite that is a port here: none of its figures is ever set beside a run."""
+    rows = [(str(row["suite"]), str(row["reason"])) for row in table.rows if row["kind"] == OF_A_PORT]
+    return [f"{count(n)} published figures of {suite} are {reason}." for (suite, reason), n in Counter(rows).items()]
 
 
 def _number(value: float) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bench.report.measures import CELL, Measures, success
+from bench.report.measures import CELL, Measures, success, suite_title
 from bench.report.table import Column, Table, Value, count, share
 from bench.stats import Estimate, best_evaluations, paper_top5
 
@@ -48,7 +48,9 @@ class Trainings:
         """What choosing the best ``count`` adds to the final success, if that were true all along; mean over tasks."""
         rates = self.cells["k"] / self.cells["n"]
         shape = {"evaluations": self.k.shape[1], "best": count}
-        each = [paper_top5(p, episodes=int(n[-1]), **shape).bias for p, n in zip(rates, self.n, strict=True)]
+        cells = list(zip(rates.tolist(), self.n[:, -1].tolist(), strict=True))
+        known = {(p, n): paper_top5(p, episodes=n, **shape).bias for p, n in set(cells)}  # few rates are possible
+        each = [known[cell] for cell in cells]
         return float(pd.Series(each).groupby(self.cells["task"].to_numpy()).mean().mean())
 
     def last_is_best(self) -> int:
@@ -63,7 +65,8 @@ def trainings(curves: pd.DataFrame, cells: pd.DataFrame) -> Trainings | None:
     Curves belong to methods; a variant with inference options of its own was not evaluated during training. Curves
     with fewer points than others (cut short by an error) are left out, and so are cells without a curve.
     """
-    points = curves.rename(columns={"method": "variant"}).sort_values([*CELL, "step"])
+    own = curves[curves["method"].isin(cells["variant"].unique()) & curves["task"].isin(cells["task"].unique())]
+    points = own.rename(columns={"method": "variant"}).sort_values([*CELL, "step"])
     by_cell = {
         cell: (own["successes"].to_numpy(int), own["episodes"].to_numpy(int)) for cell, own in points.groupby(CELL)
     }
@@ -91,7 +94,7 @@ def table(curves: pd.DataFrame, measures: Measures) -> Table:
         cells = measures.cells[(measures.cells["suite"] == suite) & (measures.cells["variant"] == variant)]
         if cells.empty or curves.empty:
             continue
-        row: dict[str, Value] = {"suite": suite, "method": variant}
+        row: dict[str, Value] = {"suite": suite_title(suite), "method": variant}
         found = trainings(curves, cells)
         if found is None:
             rows.append(row | {"final": success(cells), "n": int(cells["n"].sum()), "notes": "no learning curve"})

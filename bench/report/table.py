@@ -58,7 +58,8 @@ class Table:
 
     def body(self) -> list[list[str]]:
         """Text of every cell below `header`."""
-        return [[_text(column, row.get(column.key)) for column in self._shown()] for row in self.rows]
+        shown = self._shown()
+        return [[_text(column, row.get(column.key)) for column in shown] for row in self.rows]
 
     def to_markdown(self) -> str:
         """A GitHub-flavoured Markdown table; hostile names cannot break out of their cell."""

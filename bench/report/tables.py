@@ -14,6 +14,7 @@ from bench.report.measures import (
     groups,
     interquartile_success,
     seed_spread,
+    split,
     success,
     success_gap,
     suite_title,
@@ -54,8 +55,9 @@ def summary(measures: Measures) -> Table:
         everywhere = group.suite == EVERY_SUITE
         marks = best(measures.episodes[measures.episodes["task"].isin(group.tasks)])
         timed = measures.latency[everywhere | (measures.latency["suite"] == group.suite)]
+        by_variant, timed_by_variant = split(cells, "variant"), split(timed, "variant")
         for variant in measures.variants:
-            own, clocked = cells[cells["variant"] == variant], timed[timed["variant"] == variant]
+            own, clocked = by_variant[variant], timed_by_variant[variant]
             if own.empty and clocked.empty:
                 continue
             covered = own["task"].nunique()
@@ -82,9 +84,10 @@ def tasks(measures: Measures) -> Table:
         Column("n", "n", count), Column("seed_spread", "seed spread %"), *_LATENCY, *_SPEEDUP, Column("notes", "notes"),
     ]  # fmt: skip
     rows = []
+    cells, latency = (split(frame, ["task", "variant"]) for frame in (measures.cells, measures.latency))
     for task in _task_ids(measures):
         for variant in measures.variants:
-            own, clocked = _of(measures.cells, task, variant), _of(measures.latency, task, variant)
+            own, clocked = cells[task, variant], latency[task, variant]
             notes = [f"{errors} failed with an error"] if (errors := int(own["errors"].sum())) else []
             notes += [
                 f"seed {seed}: {what}" for t, v, seed, what in measures.missing if (t, v) == (task, variant)
@@ -102,12 +105,12 @@ def tasks(measures: Measures) -> Table:
 
 def matrix(measures: Measures) -> Table:
     """Tasks down, variants across, successes of episodes: the page's overview of all tasks."""
-    shown = [v for v in measures.variants if v in set(measures.cells["variant"])]
+    shown, cells = measures.ran, split(measures.cells, ["task", "variant"])
     columns = [Column("task", "task"), *(Column(f"v{i}", variant, share) for i, variant in enumerate(shown))]
     rows: list[Mapping[str, Value]] = []
     for task in _task_ids(measures):
-        cells = [(f"v{i}", _of(measures.cells, task, variant)) for i, variant in enumerate(shown)]
-        rows.append({"task": task} | {key: f"{own['k'].sum()}/{own['n'].sum()}" for key, own in cells if len(own)})
+        found = [(f"v{i}", cells[task, variant]) for i, variant in enumerate(shown)]
+        rows.append({"task": task} | {key: f"{own['k'].sum()}/{own['n'].sum()}" for key, own in found if len(own)})
     return Table("Successes per task", columns, rows)
 
 
@@ -119,7 +122,7 @@ def paired(run: Run, measures: Measures) -> Table:
         Column("only_method", "only method solved", count), Column("only_against", "only the other solved", count),
         Column("p", "p (McNemar)", probability), Column("notes", "notes"),
     ]  # fmt: skip
-    ran = [v for v in measures.variants if v in set(measures.cells["variant"])]
+    ran = measures.ran
     rows: list[Mapping[str, Value]] = []
     episodes = with_success(run.episodes)
     for suite, own in episodes.groupby("suite", sort=True):
@@ -184,7 +187,3 @@ def _with_latency(row: dict[str, Value], latency: pd.DataFrame, notes: list[str]
 def _task_ids(measures: Measures) -> list[str]:
     missing = [task for task, *_ in measures.missing]
     return sorted({*measures.cells["task"], *measures.latency["task"], *missing})
-
-
-def _of(frame: pd.DataFrame, task: str, variant: str) -> pd.DataFrame:
-    return frame[(frame["task"] == task) & (frame["variant"] == variant)]

@@ -11,7 +11,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from bench.report.measures import ALL, Group, Measures, group_latency, groups, success
+from bench.report.measures import ALL, Group, Measures, group_latency, groups, split, success
 from bench.report.style import Look, legend, readable, style
 from bench.stats import Estimate
 
@@ -30,13 +30,12 @@ class Point(NamedTuple):
 def points(measures: Measures, group: Group, clock: str) -> list[Point]:
     """Points of the variants that have both numbers from one checkpoint."""
     found = []
+    of_group = (frame[frame["task"].isin(group.tasks)] for frame in (measures.latency, measures.cells))
+    latency, cells = (split(frame, "variant") for frame in of_group)
     for variant in measures.variants:
-        latency, cells = (
-            frame[(frame["variant"] == variant) & frame["task"].isin(group.tasks)]
-            for frame in (measures.latency, measures.cells)
-        )
+        own = latency[variant]
         # Success over all cells, as in the tables: a cell that broke has no latency but counts as a failure.
-        estimate, timed = success(cells), group_latency(latency[latency["same_model"]])
+        estimate, timed = success(cells[variant]), group_latency(own[own["same_model"]])
         if estimate and timed:
             found.append(Point(variant, estimate, timed.p50[clock], timed.p90[clock]))
     return found

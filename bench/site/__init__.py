@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
-from bench.interfaces import UserError
+from bench.published import load_published
 from bench.replay import Replay
-from bench.report import realtime, tables
+from bench.report import realtime, selection, tables
 from bench.report.latency import latencies
 from bench.report.measures import measure
+from bench.report.published import against_published
 from bench.site.context import Context, task_file
+from bench.site.folder import write_folder
 from bench.site.html import slug
 from bench.site.index import index
+from bench.site.long_tables import LATENCY, PUBLISHED, latency_page, published_page
 from bench.site.replays import choose, script
 from bench.site.task import task_page
 from bench.store import Run
@@ -31,10 +34,14 @@ def write_site(run: Run, replays: Sequence[Replay], out: Path) -> Path:
     made = {
         "summary": tables.summary(measures), "paired": tables.paired(run, measures), "latency": latencies(measures),
         "errors": tables.errors(run), "realtime": realtime.table(run, measures),
+        "selection": selection.table(run.curves, measures),
+        "published": against_published(run, measures, load_published()),
     }  # fmt: skip
     context = Context(run, measures, made)
     chosen = choose(replays, measures.variants)
-    pages = {"index.html": index(context)}
+    pages = {"index.html": index(context), PUBLISHED: published_page(context)}
+    if made["latency"].rows:
+        pages[LATENCY] = latency_page(context)
     for asset in sorted(files("bench.site").joinpath("assets").iterdir(), key=lambda file: file.name):
         pages[f"assets/{asset.name}"] = asset.read_text(encoding="utf-8")
     for task in context.tasks:
@@ -42,11 +49,5 @@ def write_site(run: Run, replays: Sequence[Replay], out: Path) -> Path:
         pages[task_file(task)] = task_page(context, task, found)
         if found:
             pages[f"replays/{slug(task)}.js"] = script(found)
-    try:
-        for name, text in pages.items():
-            path = out / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise UserError(f"{out}: cannot write the site there ({error.strerror}); choose another --reports") from None
+    write_folder(out, pages)
     return out / "index.html"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bench import latency_figures as figures
-from bench.report.measures import group_latency, seed_spread, success
+from bench.report.measures import group_latency, seed_spread, success, suite_title
 from bench.report.table import count, milliseconds, share
 from bench.site.charts import interval, interval_bar
 from bench.site.context import Context, facts, method_anchor, task_file
@@ -22,8 +22,8 @@ def _card(context: Context, variant: str) -> Html:
     cells = measures.cells[measures.cells["variant"] == variant]
     colour = context.index[context.look[variant].colour]
     bars = [
-        el("li", el("span", suite), interval_bar(estimate), el("span", interval(estimate), class_="value"))
-        for suite, own in cells.groupby("suite", sort=True) if (estimate := success(own)) is not None
+        el("li", el("span", suite_title(str(suite))), interval_bar(found), el("span", interval(found), class_="value"))
+        for suite, own in cells.groupby("suite", sort=True) if (found := success(own)) is not None
     ]  # fmt: skip
     return el(
         "article", el("h3", context.label(variant)), el("ul", bars, class_="bars") if bars else None,

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from bench.report.curves import Point as CurvePoint
+from bench.report.curves import Curve
 from bench.report.style import Look
 from bench.report.table import milliseconds
 from bench.report.tradeoff import Point, pareto_front
@@ -21,14 +20,6 @@ _SHAPES = {  # in units of the radius
     "*": "M0-1.2L.32-.4L1.15-.37L.5 .14L.7 .95L0 .48L-.7 .95L-.5 .14L-1.15-.37L-.32-.4Z",
     "o": "M1 0A1 1 0 1 1-1 0A1 1 0 1 1 1 0Z",
 }  # fmt: skip
-
-
-class Curve(NamedTuple):
-    """Learning curve of a method."""
-
-    method: str
-    points: Sequence[CurvePoint]
-    seeds: Sequence[Sequence[float]]  # success at these points by training seed; none with one seed
 
 
 @dataclass(frozen=True)
@@ -110,12 +101,12 @@ def tradeoff(found: Sequence[Point], look: Mapping[str, Look], index: Mapping[st
     )  # fmt: skip
 
 
-def curves(lines: Sequence[Curve], look: Mapping[str, Look], index: Mapping[str, int], name: str) -> Html:
-    """Success during training of some methods, with their bands and, thin, their training seeds."""
-    last = max(p.step for line in lines for p in line.points)
+def curves(lines: Mapping[str, Curve], look: Mapping[str, Look], index: Mapping[str, int], name: str) -> Html:
+    """Success during training, by method, with bands and, thin, training seeds."""
+    last = max(p.step for line in lines.values() for p in line.points)
     frame = _Frame(330, 210, (0, last * 1.02), (0, 102))
     drawn = []
-    for method, points, seeds in lines:
+    for method, (points, seeds) in lines.items():
         upper = [frame.at(p.step, 100 * p.success.high) for p in points]
         lower = [frame.at(p.step, 100 * p.success.low) for p in reversed(points)]
         mean = [frame.at(p.step, 100 * p.success.value) for p in points]

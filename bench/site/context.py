@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from bench.report.measures import Measures
+import pandas as pd
+
+from bench.report.measures import Measures, split
 from bench.report.style import Look, looks
 from bench.report.table import Table
 from bench.site.charts import swatch
@@ -46,6 +48,21 @@ class Context:
         return sorted({*self.measures.cells["task"], *self.measures.latency["task"], *missing})
 
     @cached_property
+    def episodes(self) -> Mapping[str, pd.DataFrame]:
+        """Those of each task, in order."""
+        return split(self.measures.episodes.sort_values(["episode", "training_seed"], kind="stable"), "task")
+
+    @cached_property
+    def cells(self) -> Mapping[str, pd.DataFrame]:
+        """Those of each task."""
+        return split(self.measures.cells, "task")
+
+    @cached_property
+    def curves(self) -> Mapping[str, pd.DataFrame]:
+        """Rows of the learning curves on each task."""
+        return split(self.run.curves, "task")
+
+    @cached_property
     def difficulty(self) -> dict[str, str]:
         """Of each task that has one, for people."""
         known = self.measures.cells.set_index("task")["difficulty"].dropna().to_dict()
@@ -54,6 +71,10 @@ class Context:
     def label(self, variant: str) -> Html:
         """A variant's name with its marker."""
         return el("span", swatch(self.look[variant], self.index), el("span", variant), class_="name")
+
+
+_LONG = {"notes", "reason", "source", "error"}
+"""Columns of whole sentences, which need room."""
 
 
 def task_file(task: str) -> str:
@@ -66,18 +87,30 @@ def method_anchor(variant: str) -> str:
     return f"method-{slug(variant)}"
 
 
-def plain_table(table: Table, caption: str) -> Html:
-    """Any table of the report, inside a box that scrolls."""
-    numeric = {column.title for column in table.columns if column.text is not None}
+def plain_table(table: Table, caption: str, **attributes: str) -> Html:
+    """Any table of the report, inside a box that scrolls; ``attributes`` are those of the table."""
+    kind = {c.title: "number" if c.text else "long" if c.key in _LONG else None for c in table.columns}
     header = table.header()
-    kinds = ["number" if title in numeric else None for title in header]
+    kinds = [kind[title] for title in header]
     head = [el("th", title, scope="col", class_=kind) for title, kind in zip(header, kinds, strict=True)]
     body = [
         el("tr", [el("td", cell, class_=kind) for cell, kind in zip(row, kinds, strict=True)]) for row in table.body()
     ]
     return scrolling(
-        el("table", el("caption", caption, class_="quiet"), el("thead", el("tr", head)), el("tbody", body)), caption
+        el(
+            "table",
+            el("caption", caption, class_="quiet"),
+            el("thead", el("tr", head)),
+            el("tbody", body),
+            **attributes,
+        ),
+        caption,
     )
+
+
+def finder(words: str, table: str) -> Html:
+    """A field that hides the rows of a table without its text: ``find.js``, and hidden without scripts."""
+    return el("label", f"{words} ", el("input", type="search", data_find=table), class_="find", hidden=True)
 
 
 def scrolling(table: Html, label: str) -> Html:

@@ -7,15 +7,16 @@ from collections.abc import Iterable
 import pandas as pd
 
 from bench.report import curves as report_curves
-from bench.report.latency import PAGE
-from bench.report.measures import ALL, Group, groups
+from bench.report import selection
+from bench.report.measures import ALL, Group, groups, split, suite_title
 from bench.report.realtime import WORDS
 from bench.report.tradeoff import points
 from bench.site import charts
 from bench.site.cards import cards
-from bench.site.context import Context, plain_table, scrolling, section, task_file
+from bench.site.context import Context, finder, plain_table, scrolling, section, task_file
 from bench.site.html import Html, document, el, join
 from bench.site.leaderboard import filters, lead, leaderboard
+from bench.site.long_tables import latency_section, plain, published_section
 from bench.site.measured import measured
 
 _CLOCKS = {"t_e2e": "whole call", "t_policy": "policy alone"}
@@ -32,18 +33,18 @@ def index(context: Context) -> str:
     parts = [f"{n} {word}{'s' * (n != 1)}" for n, word in sizes]
     about = ", ".join([*parts, f"{spec['episodes']} episodes each, profile {spec['profile']}"])
     tables = context.tables
-    several = ["task"] if len({row["task"] for row in tables["latency"].rows}) > 1 else []
     sections = [
         section("leaderboard-section", "Leaderboard", filters(context), leaderboard(context)),
         _tradeoffs(context), _curves(context),
         section("paired", "Is the difference real?", plain_table(tables["paired"], "Paired differences"),
                 el("p", _PAIRED, class_="note")) if tables["paired"].rows else None,
         section("realtime", tables["realtime"].title, plain_table(tables["realtime"], tables["realtime"].title),
-                el("p", WORDS.replace("*", "").replace("`", ""), class_="note")) if tables["realtime"].rows else None,
+                el("p", plain(WORDS), class_="note")) if tables["realtime"].rows else None,
+        section("selection", tables["selection"].title, plain_table(tables["selection"], tables["selection"].title),
+                el("p", plain(selection.WORDS), class_="note")) if tables["selection"].rows else None,
         section("tasks", "Tasks", _matrix(context)),
         section("methods", "Methods", cards(context)),
-        section("latency", "Latency", plain_table(tables["latency"].select(*several, *PAGE), "Every timing"))
-        if tables["latency"].rows else None,
+        latency_section(context), published_section(context),
         section("missing", "What is missing", _missing(context)),
         section("errors", "Errors", plain_table(tables["errors"], "Episodes that ended in an error"))
         if tables["errors"].rows else None,
@@ -57,14 +58,14 @@ def index(context: Context) -> str:
         el("footer", el("p", "Made from the records of the run and from nothing else. ",
                         "With few episodes claims belong to suites, not to single tasks.")),
     )  # fmt: skip
-    scripts = ("assets/leaderboard.js", "assets/charts.js")
+    scripts = ("assets/leaderboard.js", "assets/find.js", "assets/charts.js")
     return document(f"{context.name} · Visuomotor Bench", body, scripts=scripts)
 
 
 def _contents() -> Html:
     links = {
         "leaderboard-section": "Leaderboard", "tradeoff": "Speed", "tasks": "Tasks", "methods": "Methods",
-        "measured": "How it was measured",
+        "published": "Published figures", "measured": "How it was measured",
     }  # fmt: skip
     return el("nav", [el("a", text, href=f"#{anchor}") for anchor, text in links.items()], aria_label="On this page")
 
@@ -79,7 +80,7 @@ def _tradeoffs(context: Context) -> Html:
                 caption = el("figcaption", title)
                 names = [p.variant for p in found]
                 legend = charts.legend(names, context.look, context.index, key="variant")
-                figures.append(el("figure", caption, chart, legend, data_suite=group.suite))
+                figures.append(el("figure", caption, chart, legend, data_suite=suite_title(group.suite)))
     words = (
         "Up and to the left is better. Vertical lines are 95 % intervals, horizontal ones reach to the 90th percentile "
         "of calls. Larger markers lie on the dashed Pareto front: nothing else is at least as fast and more successful."
@@ -114,11 +115,9 @@ def _curves(context: Context) -> Html | None:
 
 def curve_figure(context: Context, rows: pd.DataFrame, title: str) -> Html | None:
     """The learning curves of some tasks in one panel, or None where no step is complete."""
-    lines = []
-    for method in (name for name in context.look if name in set(rows["method"])):
-        own = rows[rows["method"] == method]
-        if found := report_curves.points(own):
-            lines.append(charts.Curve(method, found, report_curves.seed_rates(own, found)))
+    by_method = split(rows, "method")
+    found = {name: report_curves.curve(by_method[name]) for name in context.look if len(by_method[name])}
+    lines = {name: curve for name, curve in found.items() if curve.points}
     if not lines:
         return None
     chart = charts.curves(lines, context.look, context.index, f"Learning curves, {title}")
@@ -127,7 +126,7 @@ def curve_figure(context: Context, rows: pd.DataFrame, title: str) -> Html | Non
 
 def _matrix(context: Context) -> Html:
     cells = context.measures.cells
-    shown = [v for v in context.measures.variants if v in set(cells["variant"])]
+    shown = context.measures.ran
     counts = cells.groupby(["task", "variant"])[["k", "n"]].sum()
     known = {key: (int(k), int(n)) for key, k, n in counts.itertuples()}
     head = [el("th", "task", scope="col"), *(el("th", context.label(v), scope="col", data_variant=v) for v in shown)]
@@ -138,8 +137,8 @@ def _matrix(context: Context) -> Html:
         for task in context.tasks
     ]  # fmt: skip
     caption = el("caption", "Episodes that succeeded, of those run")
-    table = el("table", caption, el("thead", el("tr", head)), el("tbody", body), class_="matrix")
-    search = el("label", "Find a task ", el("input", type="search", id="find-task"), id="find", hidden=True)
+    table = el("table", caption, el("thead", el("tr", head)), el("tbody", body), class_="matrix", id="task-table")
+    search = finder("Find a task", "task-table") if len(body) > 9 else None
     return join(search, scrolling(table, "Successes of every method on every task"))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from bench.replay import Replay
-from bench.report.measures import best, success
+from bench.report.measures import best, split, success
 from bench.report.table import count
 from bench.site import charts
 from bench.site.context import Context, facts, scrolling, section, task_file
@@ -24,13 +24,12 @@ _EPISODE = [
 
 def task_page(context: Context, task: str, replays: Sequence[Replay]) -> str:
     """The page as text. ``replays`` are those of the task that the site has."""
-    episodes = context.measures.episodes
-    own = episodes[episodes["task"] == task].sort_values(["episode", "training_seed"])
-    curves = context.run.curves[context.run.curves["task"] == task]
+    own, curves = context.episodes[task], context.curves[task]
     figure = None if curves.empty else curve_figure(context, curves, "success on selection episodes")
-    names = [name for name in context.look if name in set(curves["method"])]
+    methods = set(curves["method"])
+    names = [name for name in context.look if name in methods]
     sections = [
-        section("results", "Methods", _results(context, own)),
+        section("results", "Methods", _results(context, task)),
         section("replay", "Replay", *_replays(replays)),
         section("curves", "Learning curves", charts.legend(names, context.look, context.index, key="method"),
                 el("div", figure, class_="panels")) if figure else None,
@@ -53,16 +52,16 @@ def task_page(context: Context, task: str, replays: Sequence[Replay]) -> str:
     return document(f"{task} · {context.name}", body, root="../", scripts=tuple(scripts))
 
 
-def _results(context: Context, episodes: pd.DataFrame) -> Html:
-    marks, cells = best(episodes), context.measures.cells
+def _results(context: Context, task: str) -> Html:
+    marks = best(context.episodes[task])
+    episodes, cells = split(context.episodes[task], "variant"), split(context.cells[task], "variant")
     rows = []
     for variant in context.measures.variants:
-        mine = episodes[episodes["variant"] == variant]
+        mine = episodes[variant]
         if mine.empty:
             continue
-        task = mine["task"].iloc[0]
         steps = mine.loc[mine["success"], "steps_to_success"]
-        estimate = success(cells[(cells["task"] == task) & (cells["variant"] == variant)])
+        estimate = success(cells[variant])
         rows.append(el(
             "tr", el("th", context.label(variant), scope="row"), success_cell(estimate, marks.get(variant), sort=False),
             el("td", f"{int(mine['success'].sum())}/{len(mine)}", class_="number"),
@@ -81,7 +80,8 @@ def _results(context: Context, episodes: pd.DataFrame) -> Html:
 def _episodes(context: Context, episodes: pd.DataFrame) -> Iterable[Html]:
     if episodes.empty:
         return
-    shown = [v for v in context.measures.variants if v in set(episodes["variant"])]
+    ran = set(episodes["variant"])
+    shown = [variant for variant in context.measures.variants if variant in ran]
     head = [el("th", t, scope="col") for t in ("episode", "seed", "initial state")]
     head += [el("th", context.label(v), scope="col") for v in shown]
     by_number: dict[int, list[Any]] = {}

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special, stats
 
 Counts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -71,7 +71,7 @@ def score_ends(value: npt.ArrayLike, c: npt.ArrayLike, d: npt.ArrayLike, q2: npt
 
 def normal_quantile(confidence: float) -> float:
     """Half the width, in standard errors, of a two-sided normal interval."""
-    return float(stats.norm.ppf(0.5 + confidence / 2.0))
+    return float(special.ndtri(0.5 + confidence / 2.0))
 
 
 def percentile_interval(samples: npt.ArrayLike, confidence: float) -> tuple[float, float]:

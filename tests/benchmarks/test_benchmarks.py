@@ -23,6 +23,7 @@ from benchmarks import (
     point_cloud,
     rollout,
     scaling,
+    site,
     statistics,
     training_step,
 )
@@ -185,6 +186,14 @@ def test_driver_at_scale() -> None:
     assert row["peak MiB"] >= row["of these before"]
 
 
+def test_site(tmp_path: Path) -> None:
+    sizes = ["--tasks", "2", "--seeds", "1", "--episodes", "5", "--out", str(tmp_path)]
+    [row] = site.main(sizes)
+    assert row["files"] == len([file for file in tmp_path.rglob("*") if file.is_file()]) > 10
+    assert row["MB"] > 0
+    assert row["seconds"] > 0
+
+
 def test_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(statistics, "SIZES", (20,))
     monkeypatch.setattr(statistics, "CHANCES", (0.5,))
@@ -204,7 +213,18 @@ def test_the_plain_loop_computes_the_same_probability() -> None:
     assert plain.low < ours.value < plain.high
 
 
-SCRIPTS = [growth, driver_scale, training_step, point_cloud, rollout, inference, harness_overhead, scaling, statistics]
+SCRIPTS = [
+    growth,
+    driver_scale,
+    training_step,
+    point_cloud,
+    rollout,
+    inference,
+    harness_overhead,
+    scaling,
+    site,
+    statistics,
+]
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

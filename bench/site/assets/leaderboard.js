@@ -64,10 +64,3 @@ form.hidden = false;
 form.addEventListener("submit", (event) => event.preventDefault());
 form.addEventListener("change", applyFilters);
 applyFilters();
-
-const find = document.getElementById("find-task");
-find.parentElement.hidden = document.querySelectorAll(".matrix tbody tr").length < 10;
-find.addEventListener("input", () => {
-  const text = find.value.trim().toLowerCase();
-  for (const row of document.querySelectorAll(".matrix tbody tr")) row.hidden = !row.cells[0].textContent.toLowerCase().includes(text);
-});

@@ -108,7 +108,9 @@ def plain_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return rows
 
 
-def make_replay(run: Run, task: str, variant: str, *, success: bool, frames: int = 5) -> Replay | None:
+def make_replay(
+    run: Run, task: str, variant: str, *, success: bool, frames: int = 5, points: int = 64
+) -> Replay | None:
     """A replay of the first episode with that outcome: a cloud that falls; None where there is no such episode."""
     rows = run.episodes[(run.episodes["task"] == task) & (run.episodes["variant"] == variant)]
     rows = rows[(rows["success_ever"] == success) & rows["error"].isna()]
@@ -116,7 +118,7 @@ def make_replay(run: Run, task: str, variant: str, *, success: bool, frames: int
         return None
     row = plain_rows(rows.iloc[[0]])[0]
     about = About(success=success, **{k: row[k] for k in About.model_fields if k in row})
-    cloud = np.random.default_rng(_crc(task, variant)).integers(-4000, 4000, (1, 64, 3))
+    cloud = np.random.default_rng(_crc(task, variant)).integers(-4000, 4000, (1, points, 3))
     fall = np.arange(frames)[:, None, None] * np.array([0, 0, -300])
     return Replay(about, (cloud + fall).astype(np.int16), np.arange(frames, dtype=np.int32) * 3)
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import methods
 from bench.published import Published, load_published
+from bench.report import write_report
 from bench.report.measures import measure
 from bench.report.protocol import Match
-from bench.report.published import against_published, compared, summary, verdict
+from bench.report.published import against_published, compared, refused, summary, verdict
 from bench.stats import Estimate
 from bench.store import Run
 from tests.bench.report.synthetic import make_run, with_rows
@@ -70,6 +73,37 @@ def test_dexart_figures_are_never_compared() -> None:
         assert (row["verdict"], row["reason"]) == ("not comparable", "DexArt is a port here")
     table = against_published(run, measure(run), load_published())
     assert not [row for row in compared(table).rows if "dexart" in str(row["suite"])]
+    port = load_published().ports["dexart"]
+    assert [row["reason"] for row in table.rows if row["suite"] == "dexart"] == [port, port]
+    assert refused(table) == [f"2 published figures of dexart are {port}."]
+    assert "DexArt (MuJoCo port)" in port
+
+
+@pytest.mark.parametrize("tasks", [TASKS, ["dexart/laptop", *TASKS]])
+def test_the_report_says_that_dexart_figures_are_refused(tmp_path: Path, tasks: list[str]) -> None:
+    write_report(make_run(tasks, {"dp3": 0.9, "sdm": 0.9}), tmp_path)
+    line = "refused: the suite here is DexArt (MuJoCo port), with another engine"
+    assert f"2 published figures of dexart are {line}" in (tmp_path / "README.md").read_text(encoding="utf-8")
+    for name in ("published.md", "published.csv", "published.tex"):
+        assert (tmp_path / name).read_text(encoding="utf-8").count(line) == 2
+    suites = {line.split(",")[0] for line in (tmp_path / "selection.csv").read_text(encoding="utf-8").splitlines()[1:]}
+    assert suites <= {"metaworld", "DexArt (MuJoCo port)"}
+
+
+def test_no_method_of_this_project_is_said_to_be_none() -> None:
+    """Names of papers lead to names here: whoever adds a method learns that figures of it are known."""
+    for source in load_published().sources:
+        for figure in source.figures:
+            own = figure.method.rstrip("*").lower().replace(" ", "_")
+            names = {own, own.partition("_")[0]} if own.endswith("_policy") else {own, own.partition("_(")[0]}
+            if names & set(methods.names()):
+                assert figure.variants or figure.barred, figure.method
+
+
+def test_an_average_that_holds_a_port_says_so() -> None:
+    faster = {"metric": "speedup_vs_DP3", "value": 1.0, "unit": "x", "variants": ["sdm"], "reference": "dp3"}
+    row = judge(paper_run(), faster, {"engines": {"metaworld": "v2", "dexart": "SAPIEN"}})
+    assert "an average that holds dexart, a port here" in row["reason"]
 
 
 @pytest.mark.parametrize(

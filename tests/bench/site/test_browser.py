@@ -23,10 +23,14 @@ pytestmark = [
     pytest.mark.skipif(not CHROMIUM, reason="no Chromium: apt-get install chromium, or set CHROMIUM to its path"),
     pytest.mark.slow,
 ]
-TASKS = ["metaworld/drawer-open", "metaworld/door-open", "metaworld/basketball", "metaworld/push", "adroit/hammer"]
+TASKS = [
+    "metaworld/drawer-open", "metaworld/door-open", "metaworld/basketball", "metaworld/push", "adroit/hammer",
+    "dexart/laptop",
+]  # fmt: skip
+PAGES = ["index.html", "tasks/metaworld_drawer-open.html", "published.html", "latency.html"]
 EVIL = "<img src=x onerror=alert(1)><script>alert(1)</script>"
 VARIANTS = {"dp3": 0.9, "dp3@nfe=1": 0.3, "sdm": 0.85, EVIL: 0.6}
-TASK_PAGE = "tasks/metaworld_drawer-open.html"
+TASK_PAGE = PAGES[1]
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +103,10 @@ def test_filtering_by_suite_difficulty_and_method(page, site: Path) -> None:
     assert column(page, 2) != everything
     page.select_option("#difficulty", "easy")
     assert set(column(page, 2)) == {"80"}
+    page.select_option("#suite", "DexArt (MuJoCo port)")
+    assert page.locator("#tradeoff figure:visible figcaption").all_inner_texts() == [
+        "DexArt (MuJoCo port): whole call", "DexArt (MuJoCo port): policy alone",
+    ]  # fmt: skip
     page.select_option("#suite", "adroit")  # has no difficulties: back to all
     assert page.locator("#difficulty").input_value() == "all"
     page.select_option("#suite", "metaworld")
@@ -134,6 +142,29 @@ def test_by_keyboard_alone(page, site: Path) -> None:
     page.locator("#leaderboard thead th").nth(6).locator("button").focus()
     page.keyboard.press("Enter")
     assert column(page, 6) == sorted(column(page, 6), key=int)
+
+
+def test_rows_of_long_tables_are_found_by_their_words(page, site: Path) -> None:
+    go(page, site, "published.html")
+    rows = page.locator("#figures tbody tr:visible")
+    assert rows.count() == 105
+    page.locator("[data-find]").fill("dexart  Parameters")
+    assert rows.count() == 1
+    assert "refused" in rows.inner_text()
+    page.locator("[data-find]").fill("")
+    assert rows.count() == 105
+    go(page, site, "latency.html")
+    page.locator("[data-find]").fill("drawer cpuN")
+    assert page.locator("#timings tbody tr:visible").count() == 2 * len(VARIANTS)
+
+
+def test_hostile_names_are_words_on_every_page(page, site: Path) -> None:
+    for path in sorted(site.rglob("*.html")):
+        go(page, site, str(path.relative_to(site)))
+        assert page.locator("img").count() == 0
+        assert page.locator("script:not([src])").count() == 0
+        if path.name != "published.html":
+            assert EVIL in page.locator("body").inner_text()
 
 
 def picture(page) -> str:
@@ -183,15 +214,15 @@ def test_everything_is_there_without_scripts(browser, site: Path) -> None:
     for page in opened(browser, java_script_enabled=False):
         go(page, site)
         assert page.locator("#filters").is_hidden()
-        assert page.locator("#leaderboard tbody:visible").count() == 6
-        assert page.locator("#tradeoff .point:visible").count() == 3 * 2 * len(VARIANTS)
+        assert page.locator("#leaderboard tbody:visible").count() == 7
+        assert page.locator("#tradeoff .point:visible").count() == 4 * 2 * len(VARIANTS)
         go(page, site, TASK_PAGE)
         assert page.locator(".episodes tbody tr:visible").count() == 20
 
 
 def test_a_phone_does_not_scroll_sideways(browser, site: Path) -> None:
     for page in opened(browser, viewport={"width": 360, "height": 740}, has_touch=True):
-        for name in ("index.html", TASK_PAGE):
+        for name in PAGES:
             go(page, site, name)
             assert page.evaluate("document.documentElement.scrollWidth") == 360
 
@@ -209,7 +240,7 @@ def test_the_dark_and_paper(browser, site: Path) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["index.html", TASK_PAGE])
+@pytest.mark.parametrize("name", PAGES)
 def test_accessibility(browser, site: Path, scheme: str, name: str) -> None:
     # The policy of the pages forbids foreign scripts, axe among them, which also reads style sheets in its own way.
     context = browser.new_context(color_scheme=scheme, bypass_csp=True)

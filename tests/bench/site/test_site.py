@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from bench.interfaces import UserError
 from bench.site import write_site
 from bench.site.charts import interval
 from bench.site.html import Html, el, slug
@@ -130,10 +129,43 @@ def test_unfinished_runs(tmp_path: Path, what: str) -> None:
     assert "no recorded clouds" in " ".join(page_text(tmp_path / "tasks" / f"{slug(TASKS[0])}.html"))
 
 
-def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="choose another --reports"):
-        write_site(make_run(TASKS[:1], {"dp3": 0.9}), [], tmp_path / "file" / "site")
+def test_every_published_figure_is_there_with_its_verdict_or_reason(tmp_path: Path) -> None:
+    write_site(make_run(TASKS, {"dp3": 0.9, "simple_dp3": 0.8}), [], tmp_path)
+    text = (tmp_path / "published.html").read_text(encoding="utf-8")
+    assert text.count("<tr>") == 105 + 1
+    words = " ".join(page_text(tmp_path / "published.html"))
+    assert "MP1 is not part of this project" in words
+    assert "Simple DP3 is not part of this project" not in words
+
+
+@pytest.mark.parametrize("tasks", [TASKS, ["dexart/laptop", "dexart/faucet", *TASKS]])
+def test_published_figures_of_dexart_are_refused_in_so_many_words(tmp_path: Path, tasks: list[str]) -> None:
+    write_site(make_run(tasks, {"dp3": 0.9, "sdm": 0.8}), [], tmp_path)
+    line = "2 published figures of dexart are refused: the suite here is DexArt (MuJoCo port), "
+    assert line in " ".join(page_text(tmp_path / "index.html"))
+    assert line in " ".join(page_text(tmp_path / "published.html"))
+    table = (tmp_path / "published.html").read_text(encoding="utf-8").partition("<tbody>")[2]
+    assert table.count("refused: the suite here is DexArt (MuJoCo port)") == 2
+
+
+def test_the_port_is_never_called_dexart_alone(tmp_path: Path) -> None:
+    run = make_run(["dexart/laptop", "dexart/faucet", *TASKS], {"dp3": 0.9, "sdm": 0.8}, seeds=(0, 1), control_hz=20)
+    write_site(run, [], tmp_path)
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert "DexArt (MuJoCo port)" in page
+    assert re.findall(r">dexart(?:, [a-z ]+)?<", page) == []
+    shown = re.findall(r'data-suite="([^"]*)"', page)
+    assert shown.count("DexArt (MuJoCo port)") == 3  # rows of the leaderboard and two charts, which the filter joins
+    assert "dexart" not in shown
+
+
+def test_many_timings_have_a_page_of_their_own(tmp_path: Path) -> None:
+    for n, inline in ((2, True), (30, False)):
+        run = make_run([f"metaworld/task-{i}" for i in range(n)], {"dp3": 0.9}, curves=False)
+        write_site(run, [], tmp_path / str(n))
+        assert ("e2e p50 ms" in " ".join(page_text(tmp_path / str(n) / "index.html"))) is inline
+        assert (tmp_path / str(n) / "latency.html").read_text(encoding="utf-8").count("<tr>") == 1 + 2 * n
+        check_links(tmp_path / str(n))
 
 
 def test_html_escapes_all_but_its_own() -> None:
