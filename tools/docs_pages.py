@@ -7,6 +7,7 @@ The reference of the command line comes from the commands themselves, the change
 from __future__ import annotations
 
 import json
+import logging
 import posixpath
 import re
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ from bench.cli import app
 
 ROOT = Path(__file__).parents[1]
 OUTSIDE = re.compile(r"\]\(((?:\.\./)+[\w./-]+\.(?:py|ipynb))(?=[)#])")
+
+REMOTE = re.compile(r"<(?:script|img|iframe|source)\b[^>]*\bsrc=\"?(?:https?:)?//|<link\b[^>]*\bhref=\"?(?:https?:)?//")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -44,6 +47,13 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
         return f"]({up}source/{_in_repository(link[1], page.file.src_uri)}.md"
 
     return OUTSIDE.sub(inside, markdown)
+
+
+def on_post_page(output: str, page: Page, **_: Any) -> str:
+    """Warn of anything that a browser would fetch from elsewhere; with `--strict` the build fails."""
+    if found := REMOTE.search(output):
+        logging.getLogger("mkdocs.hooks").warning(f"{page.file.src_uri}: fetched from elsewhere: {found[0]}")
+    return output
 
 
 def outside(text: str, uri: str) -> Iterator[str]:
