@@ -109,7 +109,9 @@ class TestWithFakes:
     ) -> None:
         call(monkeypatch, *self.RUN, "base", "--out", "[one]")
         call(monkeypatch, *self.RUN, "base", "--out", "[one]", "--dry-run")
-        assert "1 done already" in capsys.readouterr().out.splitlines()[-2]
+        line = capsys.readouterr().out.splitlines()[-2]
+        assert line.startswith("1 cell: ")
+        assert "1 done already" in line
 
     def test_the_base_run_again_is_equal(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
         monkeypatch.setattr("bench.comparison.matching.same_machine", lambda *_: True)
