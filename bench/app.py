@@ -207,8 +207,8 @@ def _print_plan(plan: Plan, costs: Costs, spec: RunSpec, settings: Settings, con
     if spec.control_hz:
         sizes += f", each also in real time at {spec.control_hz} Hz"
     console.print(
-        f"{len(cells)} cells: {sizes} ({', '.join(spec.methods)}), {spec.episodes} episodes each, "
-        f"profile {spec.profile}; {done} done already",
+        f"{len(cells)} cell{'s' * (len(cells) != 1)}: {sizes} ({', '.join(spec.methods)}), "
+        f"{spec.episodes} episodes each, profile {spec.profile}; {done} done already",
         highlight=False, markup=False, soft_wrap=True,
     )  # fmt: skip
     if plan.has_work:

@@ -40,11 +40,14 @@ def write_skeleton(kind: str, name: str, out: Path) -> list[Path]:
     folder = out / f"bench-{dashed}"
     if folder.exists():
         raise UserError(f"{folder}: exists already; remove it, or choose another name or --out")
+    templates = files("bench").joinpath("templates", kind)
+    class_ = "".join(map(str.capitalize, name.rpartition("/")[2].split("-")))
+    if re.search(rf"\b{class_}\b", templates.joinpath("module.py.in").read_text(encoding="utf-8")):
+        class_ += kind.capitalize()  # `net` would redefine the template's own `Net`, `batch` hide an import
     values = {
         "name": name, "dashed": dashed, "module": f"bench_{dashed.replace('-', '_')}", "suite": name.partition("/")[0],
-        "class_": "".join(map(str.capitalize, name.rpartition("/")[2].split("-"))),
+        "class_": class_,
     }  # fmt: skip
-    templates = files("bench").joinpath("templates", kind)
     written = []
     for source, target in _FILES.items():
         text = Template(templates.joinpath(f"{source}.in").read_text(encoding="utf-8")).substitute(values)

@@ -30,19 +30,23 @@ def run(
     ] = "quick",
     seeds: Annotated[str, typer.Option(help="Comma list of training seeds.")] = "0",
     profile: Annotated[str, typer.Option(help="Sizes and budgets: smoke, lite or paper.")] = "lite",
-    episodes: Annotated[int | None, typer.Option(help="Test episodes per cell.  [default: by profile]")] = None,
+    episodes: Annotated[int | None, typer.Option(help="Test episodes per cell.", show_default="by profile")] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder of the run's records.  [default: results/<tasks>-<profile>-<key>]"),
+        typer.Option(help="Folder of the run's records.", show_default="results/<tasks>-<profile>-<key>"),
     ] = None,
     cache: Annotated[
         Path | None,
-        typer.Option(envvar="BENCH_CACHE", help="Folder of demo sets and checkpoints.  [default: cache beside --out]"),
+        typer.Option(
+            envvar="BENCH_CACHE", help="Folder of demo sets and checkpoints.", show_default="cache beside --out"
+        ),
     ] = None,
     reports: Annotated[Path, typer.Option(help="Folder that reports are written to.")] = REPORTS,
     workers: Annotated[
         int | None,
-        typer.Option(min=0, help="Worker processes; 0 works in this process, without Ray.  [default: one per core]"),
+        typer.Option(
+            min=0, help="Worker processes; 0 works in this process, without Ray.", show_default="one per core"
+        ),
     ] = None,
     ray_address: Annotated[
         str | None,
@@ -118,13 +122,13 @@ def latency(
         Threads, typer.Option(help="One thread pinned to one core, a thread for [cyan]all[/cyan] cores, or both.")
     ] = Threads.one,
     seconds: Annotated[
-        float | None, typer.Option(min=0, help="Least time per variant.  [default: by profile, 0 with --calls]")
+        float | None, typer.Option(min=0, help="Least time per variant.", show_default="by profile, 0 with --calls")
     ] = None,
     calls: Annotated[
-        int | None, typer.Option(min=1, help="Least calls per variant.  [default: by profile, 1 with --seconds]")
+        int | None, typer.Option(min=1, help="Least calls per variant.", show_default="by profile, 1 with --seconds")
     ] = None,
     blocks: Annotated[
-        int | None, typer.Option(min=5, help="Blocks per variant, in turn A B B A.  [default: by profile]")
+        int | None, typer.Option(min=5, help="Blocks per variant, in turn A B B A.", show_default="by profile")
     ] = None,
     device: Annotated[Device, typer.Option(help="Where networks are run.")] = Device.cpu,
     json: Annotated[Path | None, typer.Option(help="Write all figures there.")] = None,

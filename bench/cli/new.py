@@ -38,5 +38,5 @@ def new(
     for file in files:
         say(console, file)
     folder = files[0].parent
-    how = f"next: cd {folder} && pip install -e . && pytest; docs/add-a-{kind.value}.md tells the rest"
+    how = f"next: cd {folder} && pip install -e '.[test]' && pytest; docs/add-a-{kind.value}.md tells the rest"
     say(console, how)

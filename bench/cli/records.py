@@ -21,7 +21,7 @@ EXPORTS = Path("exports")
 def report(
     runs: Annotated[
         list[Path] | None,
-        typer.Argument(help="Runs: folders, or files of 'bench submit'.  [default: the newest run]"),
+        typer.Argument(help="Runs: folders, or files of 'bench submit'.", show_default="the newest run"),
     ] = None,
     reports: Annotated[Path, typer.Option(help="Folder that the report is written to.")] = REPORTS,
 ) -> None:
@@ -54,7 +54,7 @@ def report(
 
 def submit(
     run: Annotated[Path, typer.Argument(help="A run's folder.")],
-    out: Annotated[Path | None, typer.Option(help="The file.  [default: <name of the run>.zip]")] = None,
+    out: Annotated[Path | None, typer.Option(help="The file.", show_default="<name of the run>.zip")] = None,
 ) -> None:
     """Pack a run (records, manifest, replays) into one file, for others to check and to show.
 
@@ -97,9 +97,7 @@ def validate(
 def compare(
     base: Annotated[Path | None, typer.Argument(help="Folder of the run to compare with.")] = None,
     new: Annotated[Path | None, typer.Argument(help="Folder of the run that may have got worse.")] = None,
-    ci: Annotated[
-        bool, typer.Option("--ci", help=f"Run BASE again as NEW, without latency.  [default BASE: {BASELINE}]")
-    ] = False,
+    ci: Annotated[bool, typer.Option("--ci", help=f"Run BASE, or {BASELINE}, again as NEW, without latency.")] = False,
     margin: Annotated[float, typer.Option(min=0.0, max=100.0, help="Loss of success that matters, in points.")] = 5.0,
     json: Annotated[Path | None, typer.Option(help="Write the comparison there as JSON.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write the comparison there as Markdown.")] = None,
@@ -144,11 +142,13 @@ def reproduce(
     sample: Annotated[int, typer.Option(min=1, help="Number of cells, picked at random.")] = 1,
     cache: Annotated[
         Path | None,
-        typer.Option(help="Folder of checkpoints to evaluate again.  [default: all is made anew, demos first]"),
+        typer.Option(help="Folder of checkpoints to evaluate again.", show_default="all is made anew, demos first"),
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(min=0, help="Worker processes; 0 works in this process, without Ray.  [default: one per core]"),
+        typer.Option(
+            min=0, help="Worker processes; 0 works in this process, without Ray.", show_default="one per core"
+        ),
     ] = None,
 ) -> None:
     """Measure a sample of a run's cells again: exit code 0 if all rows are equal, 1 if any differs, 2 if it cannot be.
@@ -165,9 +165,9 @@ def reproduce(
 
 
 def export_(
-    run_folder: Annotated[Path | None, typer.Argument(help="A run's folder.  [default: the newest run]")] = None,
+    run_folder: Annotated[Path | None, typer.Argument(help="A run's folder.", show_default="the newest run")] = None,
     form: Annotated[Format, typer.Option("--format", help="File format of the tables.")] = Format.csv,
-    out: Annotated[Path | None, typer.Option(help="Folder for the tables.  [default: exports/<run>]")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the tables.", show_default="exports/<run>")] = None,
 ) -> None:
     """Write the records of a run as tables, with a column for each value.
 

@@ -109,7 +109,9 @@ class TestWithFakes:
     ) -> None:
         call(monkeypatch, *self.RUN, "base", "--out", "[one]")
         call(monkeypatch, *self.RUN, "base", "--out", "[one]", "--dry-run")
-        assert "1 done already" in capsys.readouterr().out.splitlines()[-2]
+        line = capsys.readouterr().out.splitlines()[-2]
+        assert line.startswith("1 cell: ")
+        assert "1 done already" in line
 
     def test_the_base_run_again_is_equal(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
         monkeypatch.setattr("bench.comparison.matching.same_machine", lambda *_: True)
@@ -184,3 +186,21 @@ def test_only_user_errors_are_made_short(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(cli, "app", broken)
     with pytest.raises(RuntimeError, match="a fault of ours"):
         cli.main()
+
+
+@pytest.mark.parametrize(
+    ("command", "default"),
+    [
+        (["run"], "by profile"),
+        (["run"], "cache beside --out"),
+        (["latency"], "by profile, 0 with --calls"),
+        (["report"], "the newest run"),
+        (["export"], "exports/<run>"),
+    ],
+)
+def test_help_tells_the_defaults_that_depend(
+    command: list[str], default: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    call(monkeypatch, *command, "--help")
+    assert f"[default: ({default})]" in capsys.readouterr().out

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -37,3 +39,25 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     assert 'suite="toy"' in code
     with pytest.raises(UserError, match="bench-toy-pick-place: exists already"):
         write_skeleton("task", "toy/pick-place", tmp_path)
+
+
+@pytest.mark.usefixtures("fake_registry")
+@pytest.mark.parametrize(
+    ("kind", "name", "class_"),
+    [("method", "net", "NetMethod"), ("method", "batch", "BatchMethod"), ("task", "toy/outcome", "OutcomeTask")],
+)
+def test_a_name_that_the_code_uses_already_is_set_apart(kind: str, name: str, class_: str, tmp_path: Path) -> None:
+    package, code, *_ = write_skeleton(kind, name, tmp_path)
+    classes = [node.name for node in ast.parse(code.read_text(encoding="utf-8")).body if isinstance(node, ast.ClassDef)]
+    assert class_ in classes
+    assert len(classes) == len(set(classes))
+    (entry,) = tomllib.loads(package.read_text(encoding="utf-8"))["project"]["entry-points"][f"bench.{kind}s"].values()
+    assert entry.endswith(f":{class_}")
+
+
+@pytest.mark.usefixtures("fake_registry")
+@pytest.mark.parametrize(("kind", "name"), [("method", "mine"), ("task", "toy/mine")])
+def test_a_fresh_environment_gets_what_its_tests_need(kind: str, name: str, tmp_path: Path) -> None:
+    package, _, _, readme = write_skeleton(kind, name, tmp_path)
+    assert tomllib.loads(package.read_text(encoding="utf-8"))["project"]["optional-dependencies"]["test"] == ["pytest"]
+    assert "pip install -e '.[test]'" in readme.read_text(encoding="utf-8")
