@@ -160,7 +160,8 @@ FAULTS = {
     "trained with horizon 16; only horizon 4": ({"cfg": CFG | {"horizon": 16}}, {}),
     "trained with use_pc_color True": ({"cfg": CFG | {"policy": {"use_pc_color": True}}}, {}),
     "trained with prediction_type epsilon": (
-        {"cfg": CFG | {"policy": {"noise_scheduler": {"prediction_type": "epsilon"}}}}, {},
+        {"cfg": CFG | {"policy": {"noise_scheduler": {"prediction_type": "epsilon"}}}},
+        {},
     ),
     "tensor 'model.extra.weight' is not of the published": ({}, {"model.extra.weight": torch.zeros(1)}),
     "takes 6 values of a point": ({}, {"obs_encoder.extractor.mlp.0.weight": torch.zeros(16, 6)}),
