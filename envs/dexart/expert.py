@@ -6,7 +6,6 @@ An expert is a generator of wishes (arm joints, hand joints): what it wants next
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import mujoco
@@ -22,16 +21,19 @@ if TYPE_CHECKING:
     from envs.dexart.task import DexArt
 
 GAIN = 0.5  # part of the way to the wanted joints that a control step asks for
-STARTS = 48
-START_LOW, START_HIGH = (-1.2, -0.9, -2.6, -3.3, -1.6, -3.3), (1.2, 1.2, -0.1, 3.3, 3.1, 3.3)  # rad
+STARTS, REST = (1.0, 1.0, 1.0, 1.6, 0.8, 2.6), (0.4, 0.6, 0.6, 0.8, 0.4, 1.2)  # rad about `Expert.HOME`
+NEAR, FAR = 12, 24  # starts of the search for joints close to home, and further away
 TOLERANCE = 0.02  # m and rad added
 Wishes = Iterator[tuple[np.ndarray, np.ndarray]]
 
 BUMP = 1.0  # rad that one place with a collision costs
+ROUTE, MISS = 1.0, 5.0  # rad that a later route costs, and a pose out of reach
 
 
 class Expert:
     """What all experts share: planning, and turning wishes into actions."""
+
+    HOME: tuple[float, ...] = (0.0,) * ARM_JOINTS  # rad; the arm takes hold in the way that is nearest to this one
 
     def __init__(self, task: DexArt) -> None:
         self.task = task
@@ -115,37 +117,27 @@ class Expert:
             number of the route and joints: of those that reach all poses, the one with the least motion that does not
             bump into things on its way.
         """
-        rng = np.random.default_rng(0)
-        starts = rng.uniform(START_LOW, START_HIGH, (STARTS, ARM_JOINTS))
-        here = self.joints()
+        home, rng = np.array(self.HOME), np.random.default_rng(0)
+        reach = [np.array(REST)] * NEAR + [np.array(STARTS)] * FAR
+        starts = [home, *(home + rng.uniform(-1.0, 1.0, ARM_JOINTS) * spread for spread in reach)]
         ways: dict[tuple[float, ...], tuple[float, int, np.ndarray]] = {}
         for number, route in enumerate(routes):
             for start in starts:
                 joints, error = self.arm.solve(route[0], start, 60)
                 if error > TOLERANCE or (key := (number, *joints.round(1))) in ways:
                     continue
-                way, cost = [joints], 2.0 * self._duration(here, joints)
+                way, cost = [joints], float(np.abs(joints - home).sum()) + ROUTE * number
                 for pose in route[1:]:
                     joints, error = self.arm.solve(pose, way[-1], 8)
-                    cost += float(np.abs(joints - way[-1]).sum()) + (1.0 + 10.0 * error) * (error > TOLERANCE)
+                    cost += (MISS + 10.0 * error) * (error > TOLERANCE)
                     way.append(joints)
                 ways[key] = cost, number, np.stack(way)
         if not ways:
-            return 0, here
+            return 0, self.joints()
         best = sorted(ways.values(), key=lambda way: way[0])[:12]
         total = [cost + BUMP * self._bumps(way, hand, free) for cost, _, way in best]
         _, number, way = best[int(np.argmin(total))]
         return number, way[0]
-
-    def _duration(self, start: np.ndarray, end: np.ndarray) -> float:
-        """Seconds that a straight way in joint space takes: the palm turns by 1 rad/s at most, and moves by 1 m/s."""
-        poses = [self.arm.forward(joints) for joints in np.linspace(start, end, 9)]
-        seconds = 0.0
-        for one, two in pairwise(poses):
-            cosine = ((one.turn * two.turn).sum() - 1.0) / 2.0
-            turn = float(np.arccos(np.clip(cosine, -1.0, 1.0)))
-            seconds += max(turn, float(np.linalg.norm(two.place - one.place)))
-        return seconds
 
     def _bumps(self, way: np.ndarray, hand: np.ndarray, free: int) -> int:
         """At how many points of a way [K, 6] the arm touches anything, or the hand anything before it may."""

@@ -24,6 +24,7 @@ def expert(task: DexArt) -> Expert:
 class LidExpert(Expert):
     """Laptop and toilet: lift the lid with the fingers, press the palm on its edge, follow its arc."""
 
+    HOME = (0.0, -0.5, -0.5, 3.14, 1.0, -1.57)
     RATE, OVER, PRESS, KNUCKLE, BACK = 0.016, 0.06, 0.03, 1.3, 0.09
 
     def script(self) -> Wishes:
@@ -61,6 +62,7 @@ class LidExpert(Expert):
 class LeverExpert(Expert):
     """Faucet: palm over the lever, fingers hooked behind it and closed round it, then turn with it."""
 
+    HOME = (0.0, 0.0, -1.5, 0.0, 1.5, -1.6)
     RATE, LEAD, PRESS, TILTS = 0.03, 0.2, 0.01, (1.5, 1.25, 1.0)
     OPEN = posture(1.3, 0.3, 0.2, (0.263, 0.0, 0.0, 0.0))
     CLOSED = posture(1.45, 1.7, 1.6, (0.263, 0.0, 0.0, 0.0))
@@ -97,7 +99,8 @@ class LeverExpert(Expert):
 class BailExpert(Expert):
     """Bucket: palm behind the bail, fingers under it and closed round it, upright with it, then straight up."""
 
-    TILTS, LIFT, SPEED, TURN = (-0.4, -0.2, 0.0, 0.15), 0.36, 0.02, 0.1
+    HOME = (0.0, 0.98, -0.72, 0.0, -1.67, 1.59)
+    TILTS, LIFT, SPEED, TURN = (0.35, 0.2, 0.5), 0.36, 0.02, 0.1
     OPEN = posture(1.57, 0.1, 0.1, (0.263, 0.0, 0.0, 0.0))
     CLOSED = posture(1.45, 1.7, 1.6, (0.263, 0.0, 0.0, 0.0))
 
