@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from envs.dexart.task import DexArt
 
 GAIN = 0.5  # part of the way to the wanted joints that a control step asks for
-STARTS, REST = (1.0, 1.0, 1.0, 1.6, 0.8, 2.6), (0.4, 0.6, 0.6, 0.8, 0.4, 1.2)  # rad about `Expert.HOME`
-NEAR, FAR = 12, 24  # starts of the search for joints close to home, and further away
+NEAR, FAR = 12, 36  # starts of the search for joints: about `Expert.HOME`, and anywhere in a box
+SPREAD = (0.4, 0.6, 0.6, 0.8, 0.4, 1.2)  # rad
+START_LOW, START_HIGH = (-1.2, -0.9, -2.6, -3.3, -1.6, -3.3), (1.2, 1.2, -0.1, 3.3, 3.1, 3.3)  # rad
+STRIDE = 0.1  # m and rad that a wish is ahead at most
 TOLERANCE = 0.02  # m and rad added
 Wishes = Iterator[tuple[np.ndarray, np.ndarray]]
 
@@ -83,6 +85,28 @@ class Expert:
                 break
             yield joints, hand
 
+    def fly(self, pose: Pose, hand: np.ndarray, tolerance: float = 0.04, patience: int = 110) -> Wishes:
+        """Move the palm straight to a pose: each wish follows from where the palm is, and from nothing else."""
+        for _ in range(patience):
+            self.goal = self.track(self.toward(pose), self.joints())
+            if self.error(pose) < tolerance:
+                break
+            yield self.goal, hand
+
+    def toward(self, pose: Pose) -> Pose:
+        """The pose itself where it is near, or else one on the straight way to it."""
+        palm = self.task.data.body(PALM)
+        place, turn = palm.xpos, palm.xmat.reshape(3, 3)
+        difference = np.empty(4)
+        mujoco.mju_mat2Quat(difference, (pose.turn @ turn.T).ravel())
+        rotation, matrix = np.empty(3), np.empty(9)
+        mujoco.mju_quat2Vel(rotation, difference, 1.0)
+        part = min(1.0, STRIDE / max(np.linalg.norm(pose.place - place), np.linalg.norm(rotation), 1e-9))
+        size = float(np.linalg.norm(rotation))
+        mujoco.mju_axisAngle2Quat(difference, rotation / max(size, 1e-9), part * size)
+        mujoco.mju_quat2Mat(matrix, difference)
+        return Pose(place + part * (pose.place - place), matrix.reshape(3, 3) @ turn)
+
     def follow(self, poses: Callable[[float], Pose], steps: int, hand: np.ndarray, tolerance: float = 0.04) -> Wishes:
         """Move the palm along ``poses(0..1)``, no faster than it can follow; ends near the last one."""
         for step in range(1, steps + 1):
@@ -114,12 +138,13 @@ class Expert:
             free: number of poses that must be reached without touching anything.
 
         Returns:
-            number of the route and joints: of those that reach all poses, the one with the least motion that does not
-            bump into things on its way.
+            number of the route and joints: of those that reach all poses and do not bump into things on their way,
+            the one nearest to `HOME`. The cheapest would be another one for every place of the object, by a hair: a
+            policy cannot learn such a choice.
         """
         home, rng = np.array(self.HOME), np.random.default_rng(0)
-        reach = [np.array(REST)] * NEAR + [np.array(STARTS)] * FAR
-        starts = [home, *(home + rng.uniform(-1.0, 1.0, ARM_JOINTS) * spread for spread in reach)]
+        near = home + rng.uniform(-1.0, 1.0, (NEAR, ARM_JOINTS)) * SPREAD
+        starts = [home, *near, *rng.uniform(START_LOW, START_HIGH, (FAR, ARM_JOINTS))]
         ways: dict[tuple[float, ...], tuple[float, int, np.ndarray]] = {}
         for number, route in enumerate(routes):
             for start in starts:

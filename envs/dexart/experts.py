@@ -39,23 +39,20 @@ class LidExpert(Expert):
         def way(back: float, up: float) -> Pose:
             return grasp.pose(max(self.angle(), start), back, tilt).raised(up)
 
-        arc = [grasp.pose(angle, 0.0, tilt) for angle in np.linspace(start, shape.half, 8)]
-        before = [way(0.17, 0.2), way(0.17, 0.1), way(0.17, 0.0), way(self.BACK, 0.0)]
         yield from self.rise(0.15, hand)
-        _, first = self.plan([before + arc], hand, free=4)
-        yield from self.go(first, hand)
-        self.goal = first
-        yield from self.follow(lambda s: way(0.17, 0.2 * (1 - s)), 10, hand)
-        yield from self.follow(lambda s: way(0.17 + (self.BACK - 0.17) * s, 0.0), 6, hand, 0.02)
-        goal, press = start, self.PRESS
+        if not palm:  # from the higher stand a straight way may end at the limit of a joint
+            arc = [grasp.pose(angle, 0.0, tilt) for angle in np.linspace(start, shape.half, 8)]
+            before = [way(0.17, 0.2), way(0.17, 0.1), way(0.17, 0.0), way(self.BACK, 0.0)]
+            yield from self.go(self.plan([before + arc], hand, free=4)[1], hand)
+        yield from self.fly(way(0.17, 0.2), hand)
+        yield from self.fly(way(0.17, 0.0), hand, 0.03)
+        yield from self.fly(way(self.BACK, 0.0), hand, 0.02)
         while True:
-            angle, touches = self.angle(), self.task.situation.touch
+            angle = self.angle()
             lifted = np.clip((angle - start) / 0.4, 0.0, 1.0)
-            if palm and lifted == 1.0:
-                press = np.clip(press + (-0.001 if touches[4] else 0.002), 0.0, 0.07)
             slow = 0.6 if angle > shape.half - 0.2 else 1.0  # the goal is narrow: do not fly past it
-            goal = min(goal + slow * self.RATE, angle + slow * lead, shape.half + self.OVER)
-            self.goal = self.track(grasp.pose(goal, self.BACK * (1 - lifted) - press * lifted, tilt), self.goal)
+            goal = min(angle + slow * lead, shape.half + self.OVER)
+            self.goal = self.track(self.toward(grasp.pose(goal, self.BACK * (1 - lifted) - self.PRESS * lifted, tilt)), self.joints())
             yield self.goal, hand
 
 
