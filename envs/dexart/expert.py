@@ -6,6 +6,7 @@ An expert is a generator of wishes (arm joints, hand joints): what it wants next
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import mujoco
@@ -21,21 +22,21 @@ if TYPE_CHECKING:
     from envs.dexart.task import DexArt
 
 GAIN = 0.5  # part of the way to the wanted joints that a control step asks for
-NEAR, FAR = 12, 36  # starts of the search for joints: about `Expert.HOME`, and anywhere in a box
-SPREAD = (0.4, 0.6, 0.6, 0.8, 0.4, 1.2)  # rad
+STARTS, NEAR = 48, 12  # where a search for arm joints starts: in a box, and about `Expert.HOME`
 START_LOW, START_HIGH = (-1.2, -0.9, -2.6, -3.3, -1.6, -3.3), (1.2, 1.2, -0.1, 3.3, 3.1, 3.3)  # rad
+HOME_SPREAD = 0.5  # rad
 STRIDE = 0.1  # m and rad that a wish is ahead at most
 TOLERANCE = 0.02  # m and rad added
 Wishes = Iterator[tuple[np.ndarray, np.ndarray]]
 
 BUMP = 1.0  # rad that one place with a collision costs
-ROUTE, MISS = 1.0, 5.0  # rad that a later route costs, and a pose out of reach
+AWAY_FROM_HOME, LATER = 5.0, 3.0  # times that a radian there counts; rad that a later route costs
 
 
 class Expert:
     """What all experts share: planning, and turning wishes into actions."""
 
-    HOME: tuple[float, ...] = (0.0,) * ARM_JOINTS  # rad; the arm takes hold in the way that is nearest to this one
+    HOME: tuple[float, ...] | None = None  # rad; the arm takes hold in the way that is nearest to this one
 
     def __init__(self, task: DexArt) -> None:
         self.task = task
@@ -85,15 +86,18 @@ class Expert:
                 break
             yield joints, hand
 
-    def fly(self, pose: Pose, hand: np.ndarray, tolerance: float = 0.04, patience: int = 110) -> Wishes:
+    def fly(self, pose: Callable[[], Pose], hand: np.ndarray, tolerance: float = 0.04, patience: int = 110) -> Wishes:
         """Move the palm straight to a pose: each wish follows from where the palm is, and from nothing else."""
         for _ in range(patience):
-            self.goal = self.track(self.toward(pose), self.joints())
-            if self.error(pose) < tolerance:
+            yield self.towards(pose()), hand
+            if self.error(pose()) < tolerance:
                 break
-            yield self.goal, hand
 
-    def toward(self, pose: Pose) -> Pose:
+    def towards(self, pose: Pose) -> np.ndarray:
+        """Arm joints ``[6]`` that bring the palm nearer to a pose, on the branch that the arm is on."""
+        return self.track(self._step_to(pose), self.joints())
+
+    def _step_to(self, pose: Pose) -> Pose:
         """The pose itself where it is near, or else one on the straight way to it."""
         palm = self.task.data.body(PALM)
         place, turn = palm.xpos, palm.xmat.reshape(3, 3)
@@ -139,30 +143,45 @@ class Expert:
 
         Returns:
             number of the route and joints: of those that reach all poses and do not bump into things on their way,
-            the one nearest to `HOME`. The cheapest would be another one for every place of the object, by a hair: a
-            policy cannot learn such a choice.
+            the one nearest to `HOME`, or with the least motion where there is no home. The latter is now this one, now
+            another, by a hair: a choice that no policy can learn.
         """
-        home, rng = np.array(self.HOME), np.random.default_rng(0)
-        near = home + rng.uniform(-1.0, 1.0, (NEAR, ARM_JOINTS)) * SPREAD
-        starts = [home, *near, *rng.uniform(START_LOW, START_HIGH, (FAR, ARM_JOINTS))]
+        here, rng = self.joints(), np.random.default_rng(0)
+        starts = list(rng.uniform(START_LOW, START_HIGH, (STARTS, ARM_JOINTS)))
+        if self.HOME is not None:
+            starts = [np.array(self.HOME), *rng.normal(self.HOME, HOME_SPREAD, (NEAR, ARM_JOINTS)), *starts]
         ways: dict[tuple[float, ...], tuple[float, int, np.ndarray]] = {}
         for number, route in enumerate(routes):
             for start in starts:
                 joints, error = self.arm.solve(route[0], start, 60)
                 if error > TOLERANCE or (key := (number, *joints.round(1))) in ways:
                     continue
-                way, cost = [joints], float(np.abs(joints - home).sum()) + ROUTE * number
+                way, cost = [joints], 0.0
                 for pose in route[1:]:
                     joints, error = self.arm.solve(pose, way[-1], 8)
-                    cost += (MISS + 10.0 * error) * (error > TOLERANCE)
+                    cost += float(np.abs(joints - way[-1]).sum()) + (1.0 + 10.0 * error) * (error > TOLERANCE)
                     way.append(joints)
+                if self.HOME is None:
+                    cost += 2.0 * self._duration(here, way[0])
+                else:
+                    cost += AWAY_FROM_HOME * float(np.abs(way[0] - self.HOME).sum()) + LATER * number
                 ways[key] = cost, number, np.stack(way)
         if not ways:
-            return 0, self.joints()
+            return 0, here
         best = sorted(ways.values(), key=lambda way: way[0])[:12]
         total = [cost + BUMP * self._bumps(way, hand, free) for cost, _, way in best]
         _, number, way = best[int(np.argmin(total))]
         return number, way[0]
+
+    def _duration(self, start: np.ndarray, end: np.ndarray) -> float:
+        """Seconds that a straight way in joint space takes: the palm turns by 1 rad/s at most, and moves by 1 m/s."""
+        poses = [self.arm.forward(joints) for joints in np.linspace(start, end, 9)]
+        seconds = 0.0
+        for one, two in pairwise(poses):
+            cosine = ((one.turn * two.turn).sum() - 1.0) / 2.0
+            turn = float(np.arccos(np.clip(cosine, -1.0, 1.0)))
+            seconds += max(turn, float(np.linalg.norm(two.place - one.place)))
+        return seconds
 
     def _bumps(self, way: np.ndarray, hand: np.ndarray, free: int) -> int:
         """At how many points of a way [K, 6] the arm touches anything, or the hand anything before it may."""

@@ -9,7 +9,6 @@ import numpy as np
 from envs.dexart.arm import Pose
 from envs.dexart.expert import Expert, Wishes
 from envs.dexart.grasps import BailGrasp, LeverGrasp, LidGrasp, posture
-from envs.dexart.rules import RULES
 
 if TYPE_CHECKING:
     from envs.dexart.task import DexArt
@@ -17,43 +16,78 @@ if TYPE_CHECKING:
 
 def expert(task: DexArt) -> Expert:
     """The expert of a task, for the episode that it is in."""
-    kinds = {"laptop": LidExpert, "toilet": LidExpert, "faucet": LeverExpert, "bucket": BailExpert}
+    kinds = {"laptop": LaptopExpert, "toilet": ToiletExpert, "faucet": LeverExpert, "bucket": BailExpert}
     return kinds[task.name](task)
 
 
 class LidExpert(Expert):
-    """Laptop and toilet: lift the lid with the fingers, press the palm on its edge, follow its arc."""
+    """What laptop and toilet share: the fingers lift the lid, the palm presses on its edge and follows its arc."""
 
-    HOME = (0.0, -0.5, -0.5, 3.14, 1.0, -1.57)
-    RATE, OVER, PRESS, KNUCKLE, BACK = 0.016, 0.06, 0.03, 1.3, 0.09
+    OVER, PRESS, KNUCKLE, AWAY, BACK = 0.06, 0.03, 1.3, 0.17, 0.09  # rad, m, rad, m, m
+    BEND, GAP, LEAD = 0.3, 0.03, 0.15  # rad; m from fingers to lid; rad that the hand is ahead of it
+
+    def __init__(self, task: DexArt) -> None:
+        self.hand = posture(self.KNUCKLE, self.BEND, 0.6 * self.BEND, (0.263, 0.0, 0.0, 0.0))
+        self.tilt = np.pi / 2 - self.KNUCKLE  # bent fingers bring the lid's edge before the palm
+        super().__init__(task)
+        grasp = self.grasp(LidGrasp)
+        self.lid = LidGrasp(grasp.shape, grasp.root, grasp.hinge, self.GAP)
+
+    def before(self, back: float, up: float) -> Pose:
+        """The palm in front of the lid's edge, ``up`` metres too high."""
+        return self.lid.pose(max(self.angle(), self.task.shape.start), back, self.tilt).raised(up)
+
+    def ahead(self, goal: float) -> Pose:
+        """The palm where it lifts the lid to an angle: nearer to its edge, and then against it, as it rises."""
+        lifted = np.clip((self.angle() - self.task.shape.start) / 0.4, 0.0, 1.0)
+        return self.lid.pose(goal, self.BACK * (1 - lifted) - self.PRESS * lifted, self.tilt)
+
+    def lead(self) -> float:
+        """Rad that the hand goes ahead of the lid now: the goal is narrow, do not fly past it."""
+        return self.LEAD * (0.6 if self.angle() > self.task.shape.half - 0.2 else 1.0)
+
+
+class LaptopExpert(LidExpert):
+    """Straight to where the hand has to be, by three places in front of the lid.
+
+    Every wish follows from where hand and lid are, from no plan and no memory but which place is next: what an
+    expert knows and does not show cannot be learned from it.
+    """
 
     def script(self) -> Wishes:
         """See `Expert.script`."""
-        grasp, shape = self.grasp(LidGrasp), self.task.shape
-        palm = RULES[self.task.name].palm  # bent fingers bring the lid's edge before the palm
-        tilt, bend, gap, lead = np.pi / 2 - self.KNUCKLE, *((0.3, 0.03, 0.15) if palm else (0.15, 0.016, 0.25))
-        grasp = LidGrasp(grasp.shape, grasp.root, grasp.hinge, gap)
-        hand = posture(self.KNUCKLE, bend, 0.6 * bend, (0.263, 0.0, 0.0, 0.0))
-        start = shape.start
-
-        def way(back: float, up: float) -> Pose:
-            return grasp.pose(max(self.angle(), start), back, tilt).raised(up)
-
-        yield from self.rise(0.15, hand)
-        if not palm:  # from the higher stand a straight way may end at the limit of a joint
-            arc = [grasp.pose(angle, 0.0, tilt) for angle in np.linspace(start, shape.half, 8)]
-            before = [way(0.17, 0.2), way(0.17, 0.1), way(0.17, 0.0), way(self.BACK, 0.0)]
-            yield from self.go(self.plan([before + arc], hand, free=4)[1], hand)
-        yield from self.fly(way(0.17, 0.2), hand)
-        yield from self.fly(way(0.17, 0.0), hand, 0.03)
-        yield from self.fly(way(self.BACK, 0.0), hand, 0.02)
+        half = self.task.shape.half
+        yield from self.rise(0.15, self.hand)
+        yield from self.fly(lambda: self.before(self.AWAY, 0.2), self.hand)
+        yield from self.fly(lambda: self.before(self.AWAY, 0.0), self.hand, 0.03)
+        yield from self.fly(lambda: self.before(self.BACK, 0.0), self.hand, 0.02)
         while True:
-            angle = self.angle()
-            lifted = np.clip((angle - start) / 0.4, 0.0, 1.0)
-            slow = 0.6 if angle > shape.half - 0.2 else 1.0  # the goal is narrow: do not fly past it
-            goal = min(angle + slow * lead, shape.half + self.OVER)
-            self.goal = self.track(self.toward(grasp.pose(goal, self.BACK * (1 - lifted) - self.PRESS * lifted, tilt)), self.joints())
-            yield self.goal, hand
+            goal = min(self.angle() + self.lead(), half + self.OVER)
+            yield self.towards(self.ahead(goal)), self.hand
+
+
+class ToiletExpert(LidExpert):
+    """By a plan: from the higher stand a straight way may end at the limit of a joint."""
+
+    BEND, GAP, LEAD, RATE = 0.15, 0.016, 0.25, 0.016
+
+    def script(self) -> Wishes:
+        """See `Expert.script`."""
+        start, half = self.task.shape.start, self.task.shape.half
+        before = [self.before(self.AWAY, up) for up in (0.2, 0.1, 0.0)] + [self.before(self.BACK, 0.0)]
+        arc = [self.lid.pose(angle, 0.0, self.tilt) for angle in np.linspace(start, half, 8)]
+        yield from self.rise(0.15, self.hand)
+        _, first = self.plan([before + arc], self.hand, free=4)
+        yield from self.go(first, self.hand)
+        self.goal = first
+        yield from self.follow(lambda s: self.before(self.AWAY, 0.2 * (1 - s)), 10, self.hand)
+        yield from self.follow(lambda s: self.before(self.AWAY + (self.BACK - self.AWAY) * s, 0.0), 6, self.hand, 0.02)
+        goal = start
+        while True:
+            slow = self.lead() / self.LEAD
+            goal = min(goal + slow * self.RATE, self.angle() + self.lead(), half + self.OVER)
+            self.goal = self.track(self.ahead(goal), self.goal)
+            yield self.goal, self.hand
 
 
 class LeverExpert(Expert):

@@ -1,4 +1,4 @@
-"""The conformance kit over all 57 tasks: the same seed gives the same episode bit for bit, and the rest of the contract."""
+"""The conformance kit over all 57 tasks: one seed is one episode, bit for bit, and the rest of the contract."""
 
 import pytest
 
