@@ -1,6 +1,6 @@
 """What the experts share: plan a grasp that the arm can follow all the way, and turn wishes into actions.
 
-An expert is a generator of wishes (arm joints, hand joints): what it wants next, given what the simulator shows.
+An expert is a generator of wishes (twist of the wrist, hand joints): what it wants next, given what it sees.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ GAIN = 0.5  # part of the way to the wanted joints that a control step asks for
 STARTS, NEAR = 48, 12  # where a search for arm joints starts: in a box, and about `Expert.HOME`
 START_LOW, START_HIGH = (-1.2, -0.9, -2.6, -3.3, -1.6, -3.3), (1.2, 1.2, -0.1, 3.3, 3.1, 3.3)  # rad
 HOME_SPREAD = 0.5  # rad
-STRIDE = 0.1  # m and rad that a wish is ahead at most
+CALM = 0.1  # m; further away the palm turns more slowly, so that the wrist leaves its singularity first
 TOLERANCE = 0.02  # m and rad added
 Wishes = Iterator[tuple[np.ndarray, np.ndarray]]
 
@@ -46,17 +46,30 @@ class Expert:
 
     def act(self) -> np.ndarray:
         """The next action ``[22]``."""
-        joints, hand = next(self._wishes)
-        task = self.task
-        speed = (joints - self.joints()) * (GAIN / CONTROL_STEP)
-        twist = task.wrist_jacobian() @ speed
-        twist /= max(1.0, np.abs(twist).max(), np.abs(speed).max() / 2.0)
-        limits = task.model.jnt_range[ARM_JOINTS:JOINTS]
+        twist, hand = next(self._wishes)
+        limits = self.task.model.jnt_range[ARM_JOINTS:JOINTS]
         hand = (np.clip(hand, limits[:, 0], limits[:, 1]) - limits[:, 0]) / (limits[:, 1] - limits[:, 0])
         return np.concatenate([twist, 2.0 * hand - 1.0])
 
+    def to_joints(self, joints: np.ndarray) -> np.ndarray:
+        """Twist of the wrist ``[6]`` that brings the arm nearer to joint positions."""
+        speed = (joints - self.joints()) * (GAIN / CONTROL_STEP)
+        twist = self.task.wrist_jacobian() @ speed
+        return twist / max(1.0, np.abs(twist).max(), np.abs(speed).max() / 2.0)
+
+    def to_pose(self, pose: Pose) -> np.ndarray:
+        """Twist of the wrist ``[6]`` that brings the palm straight nearer to a pose: a function of the two alone."""
+        palm = self.task.data.body(PALM)
+        error, spin = np.empty(4), np.empty(3)
+        mujoco.mju_mat2Quat(error, (pose.turn @ palm.xmat.reshape(3, 3).T).ravel())
+        mujoco.mju_quat2Vel(spin, error, CONTROL_STEP / GAIN)
+        spin *= CALM / max(float(np.linalg.norm(pose.place - palm.xpos)), CALM)
+        arm = self.task.data.body(WRIST).xpos - palm.xpos
+        twist = np.concatenate([(pose.place - palm.xpos) * (GAIN / CONTROL_STEP) + np.cross(spin, arm), spin])
+        return twist / max(1.0, np.abs(twist).max())
+
     def script(self) -> Wishes:
-        """Wanted arm and hand joints, step by step, without end."""
+        """Wanted twist of the wrist and hand joints, step by step, without end."""
         raise NotImplementedError
 
     def joints(self) -> np.ndarray:
@@ -84,32 +97,7 @@ class Expert:
         for _ in range(patience):
             if np.abs(joints - self.joints()).max() < tolerance:
                 break
-            yield joints, hand
-
-    def fly(self, pose: Callable[[], Pose], hand: np.ndarray, tolerance: float = 0.04, patience: int = 110) -> Wishes:
-        """Move the palm straight to a pose: each wish follows from where the palm is, and from nothing else."""
-        for _ in range(patience):
-            yield self.towards(pose()), hand
-            if self.error(pose()) < tolerance:
-                break
-
-    def towards(self, pose: Pose) -> np.ndarray:
-        """Arm joints ``[6]`` that bring the palm nearer to a pose, on the branch that the arm is on."""
-        return self.track(self._step_to(pose), self.joints())
-
-    def _step_to(self, pose: Pose) -> Pose:
-        """The pose itself where it is near, or else one on the straight way to it."""
-        palm = self.task.data.body(PALM)
-        place, turn = palm.xpos, palm.xmat.reshape(3, 3)
-        difference = np.empty(4)
-        mujoco.mju_mat2Quat(difference, (pose.turn @ turn.T).ravel())
-        rotation, matrix = np.empty(3), np.empty(9)
-        mujoco.mju_quat2Vel(rotation, difference, 1.0)
-        part = min(1.0, STRIDE / max(np.linalg.norm(pose.place - place), np.linalg.norm(rotation), 1e-9))
-        size = float(np.linalg.norm(rotation))
-        mujoco.mju_axisAngle2Quat(difference, rotation / max(size, 1e-9), part * size)
-        mujoco.mju_quat2Mat(matrix, difference)
-        return Pose(place + part * (pose.place - place), matrix.reshape(3, 3) @ turn)
+            yield self.to_joints(joints), hand
 
     def follow(self, poses: Callable[[float], Pose], steps: int, hand: np.ndarray, tolerance: float = 0.04) -> Wishes:
         """Move the palm along ``poses(0..1)``, no faster than it can follow; ends near the last one."""
@@ -117,7 +105,7 @@ class Expert:
             pose = poses(step / steps)
             self.goal = self.track(pose, self.goal)
             for _ in range(8):
-                yield self.goal, hand
+                yield self.to_joints(self.goal), hand
                 if self.error(pose) < tolerance:
                     break
 

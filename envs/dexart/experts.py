@@ -9,6 +9,7 @@ import numpy as np
 from envs.dexart.arm import Pose
 from envs.dexart.expert import Expert, Wishes
 from envs.dexart.grasps import BailGrasp, LeverGrasp, LidGrasp, posture
+from envs.dexart.robot import PALM
 
 if TYPE_CHECKING:
     from envs.dexart.task import DexArt
@@ -48,22 +49,37 @@ class LidExpert(Expert):
 
 
 class LaptopExpert(LidExpert):
-    """Straight to where the hand has to be, by three places in front of the lid.
+    """One law of motion: every action follows from where hand and lid are, from no plan, no phase and no clock.
 
-    Every wish follows from where hand and lid are, from no plan and no memory but which place is next: what an
-    expert knows and does not show cannot be learned from it.
+    What an expert knows and does not show cannot be learned from it.
     """
 
     def script(self) -> Wishes:
         """See `Expert.script`."""
-        half = self.task.shape.half
-        yield from self.rise(0.15, self.hand)
-        yield from self.fly(lambda: self.before(self.AWAY, 0.2), self.hand)
-        yield from self.fly(lambda: self.before(self.AWAY, 0.0), self.hand, 0.03)
-        yield from self.fly(lambda: self.before(self.BACK, 0.0), self.hand, 0.02)
         while True:
-            goal = min(self.angle() + self.lead(), half + self.OVER)
-            yield self.towards(self.ahead(goal)), self.hand
+            yield self.to_pose(self.target()), self.hand
+
+    def target(self) -> Pose:
+        """Where the palm has to go now: above the place in front of the lid, down to it, in, and up with the lid.
+
+        The height sinks as the hand gets into line with the lid, the distance to the lid as the hand gets down, and the
+        lid is lifted as far as the hand is where it has to be.
+        """
+        start, half, palm = self.task.shape.start, self.task.shape.half, self.task.data.body(PALM)
+        place, turn = self.before(self.BACK, 0.0)
+        side, out = self.lid.root.turn[:, 1], -self.lid.root.turn[:, 0]
+        offset = palm.xpos - place
+        high, far = float(offset[2]), float(offset @ out)
+        cosine = ((turn * palm.xmat.reshape(3, 3)).sum() - 1.0) / 2.0
+        twisted = float(np.arccos(np.clip(cosine, -1.0, 1.0))) / 5.0
+        away = np.clip(3.0 * (abs(high) - 0.015), 0.0, self.AWAY - self.BACK)
+        wrong = max(abs(float(offset @ side)), twisted, away - far)
+        up = np.clip(3.0 * (wrong - 0.02), 0.0, 0.2)
+        ready = np.clip(2.0 - max(wrong, abs(high), abs(far)) / 0.02, 0.0, 1.0)
+        ready = max(ready, np.clip((self.angle() - start) / 0.1, 0.0, 1.0))
+        if ready == 0.0:
+            return self.before(self.BACK + away, up)
+        return self.ahead(min(self.angle() + ready * self.lead(), half + self.OVER))
 
 
 class ToiletExpert(LidExpert):
@@ -87,7 +103,7 @@ class ToiletExpert(LidExpert):
             slow = self.lead() / self.LEAD
             goal = min(goal + slow * self.RATE, self.angle() + self.lead(), half + self.OVER)
             self.goal = self.track(self.ahead(goal), self.goal)
-            yield self.goal, self.hand
+            yield self.to_joints(self.goal), self.hand
 
 
 class LeverExpert(Expert):
@@ -124,7 +140,7 @@ class LeverExpert(Expert):
             goal = min(goal + self.RATE, angle + self.LEAD, end + 0.1)
             pose = grasp.pose(goal, 0.0, tilt)
             self.goal = self.track(Pose(pose.place + press * pose.turn[:, 0], pose.turn), self.goal)
-            yield self.goal, self.CLOSED
+            yield self.to_joints(self.goal), self.CLOSED
 
 
 class BailExpert(Expert):
@@ -149,10 +165,10 @@ class BailExpert(Expert):
         self.goal = first
         yield from self.follow(lambda s: grasp.pose(0.0, 0.17 * (1 - s), tilt), 6, self.OPEN, 0.02)
         for _ in range(7):
-            yield self.goal, self.CLOSED
+            yield self.to_joints(self.goal), self.CLOSED
         angle = up = 0.0
         while True:
             angle = min(angle + self.TURN, half)
             up = min(up + self.SPEED, self.LIFT) if angle == half else 0.0
             self.goal = self.track(grasp.pose(angle, 0.0, tilt).raised(up), self.goal)
-            yield self.goal, self.CLOSED
+            yield self.to_joints(self.goal), self.CLOSED
