@@ -22,9 +22,13 @@ def expert(task: DexArt) -> Expert:
 
 
 class LidExpert(Expert):
-    """What laptop and toilet share: the fingers lift the lid, the palm presses on its edge and follows its arc."""
+    """Laptop and toilet: the fingers lift the lid, the palm presses on its edge and follows its arc.
 
-    OVER, PRESS, KNUCKLE, AWAY, BACK = 0.06, 0.03, 1.3, 0.17, 0.09  # rad, m, rad, m, m
+    One law of motion, `target`: every action follows from where hand and lid are, from no phase and no clock. What an
+    expert knows and does not show cannot be learned from it.
+    """
+
+    OVER, PRESS, KNUCKLE, AWAY, BACK, HIGH = 0.06, 0.03, 1.3, 0.17, 0.09, 0.2  # rad, m, rad, m, m, m
     BEND, GAP, LEAD = 0.3, 0.03, 0.15  # rad; m from fingers to lid; rad that the hand is ahead of it
 
     def __init__(self, task: DexArt) -> None:
@@ -47,18 +51,6 @@ class LidExpert(Expert):
         """Rad that the hand goes ahead of the lid now: the goal is narrow, do not fly past it."""
         return self.LEAD * (0.6 if self.angle() > self.task.shape.half - 0.2 else 1.0)
 
-
-class LaptopExpert(LidExpert):
-    """One law of motion: every action follows from where hand and lid are, from no plan, no phase and no clock.
-
-    What an expert knows and does not show cannot be learned from it.
-    """
-
-    def script(self) -> Wishes:
-        """See `Expert.script`."""
-        while True:
-            yield self.to_pose(self.target()), self.hand
-
     def target(self) -> Pose:
         """Where the palm has to go now: above the place in front of the lid, down to it, in, and up with the lid.
 
@@ -74,7 +66,7 @@ class LaptopExpert(LidExpert):
         twisted = float(np.arccos(np.clip(cosine, -1.0, 1.0))) / 5.0
         away = np.clip(3.0 * (abs(high) - 0.015), 0.0, self.AWAY - self.BACK)
         wrong = max(abs(float(offset @ side)), twisted, away - far)
-        up = np.clip(3.0 * (wrong - 0.02), 0.0, 0.2)
+        up = np.clip(3.0 * (wrong - 0.02), 0.0, self.HIGH)
         ready = np.clip(2.0 - max(wrong, abs(high), abs(far)) / 0.02, 0.0, 1.0)
         ready = max(ready, np.clip((self.angle() - start) / 0.1, 0.0, 1.0))
         if ready == 0.0:
@@ -82,10 +74,19 @@ class LaptopExpert(LidExpert):
         return self.ahead(min(self.angle() + ready * self.lead(), half + self.OVER))
 
 
-class ToiletExpert(LidExpert):
-    """By a plan: from the higher stand a straight way may end at the limit of a joint."""
+class LaptopExpert(LidExpert):
+    """The law of motion from the first step on."""
 
-    BEND, GAP, LEAD, RATE = 0.15, 0.016, 0.25, 0.016
+    def script(self) -> Wishes:
+        """See `Expert.script`."""
+        while True:
+            yield self.to_pose(self.target()), self.hand
+
+
+class ToiletExpert(LidExpert):
+    """First to a planned place above: from the higher stand a straight way may end at the limit of a joint."""
+
+    BEND, GAP, LEAD = 0.15, 0.016, 0.25
 
     def script(self) -> Wishes:
         """See `Expert.script`."""
@@ -95,15 +96,8 @@ class ToiletExpert(LidExpert):
         yield from self.rise(0.15, self.hand)
         _, first = self.plan([before + arc], self.hand, free=4)
         yield from self.go(first, self.hand)
-        self.goal = first
-        yield from self.follow(lambda s: self.before(self.AWAY, 0.2 * (1 - s)), 10, self.hand)
-        yield from self.follow(lambda s: self.before(self.AWAY + (self.BACK - self.AWAY) * s, 0.0), 6, self.hand, 0.02)
-        goal = start
         while True:
-            slow = self.lead() / self.LEAD
-            goal = min(goal + slow * self.RATE, self.angle() + self.lead(), half + self.OVER)
-            self.goal = self.track(self.ahead(goal), self.goal)
-            yield self.to_joints(self.goal), self.hand
+            yield self.to_pose(self.target()), self.hand
 
 
 class LeverExpert(Expert):
