@@ -82,10 +82,12 @@ class Expert:
 
     def error(self, pose: Pose) -> float:
         """How far the palm is from a pose: metres and a fifth of the radians, whichever is more."""
-        palm = self.task.data.body(PALM)
-        cosine = ((pose.turn * palm.xmat.reshape(3, 3)).sum() - 1.0) / 2.0
-        turn = float(np.arccos(np.clip(cosine, -1.0, 1.0)))
-        return max(float(np.linalg.norm(palm.xpos - pose.place)), turn / 5.0)
+        return max(float(np.linalg.norm(self.task.data.body(PALM).xpos - pose.place)), self.turn_error(pose) / 5.0)
+
+    def turn_error(self, pose: Pose) -> float:
+        """The angle in radians between the palm's frame and that of a pose."""
+        cosine = ((pose.turn * self.task.data.body(PALM).xmat.reshape(3, 3)).sum() - 1.0) / 2.0
+        return float(np.arccos(np.clip(cosine, -1.0, 1.0)))
 
     def rise(self, height: float, hand: np.ndarray) -> Wishes:
         """Lift the hand straight up, away from what it starts beside."""

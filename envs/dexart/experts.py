@@ -58,12 +58,11 @@ class LidExpert(Expert):
         lid is lifted as far as the hand is where it has to be.
         """
         start, half, palm = self.task.shape.start, self.task.shape.half, self.task.data.body(PALM)
-        place, turn = self.before(self.BACK, 0.0)
+        lined_up = self.before(self.BACK, 0.0)
         side, out = self.lid.root.turn[:, 1], -self.lid.root.turn[:, 0]
-        offset = palm.xpos - place
+        offset = palm.xpos - lined_up.place
         high, far = float(offset[2]), float(offset @ out)
-        cosine = ((turn * palm.xmat.reshape(3, 3)).sum() - 1.0) / 2.0
-        twisted = float(np.arccos(np.clip(cosine, -1.0, 1.0))) / 5.0
+        twisted = self.turn_error(lined_up) / 5.0
         away = np.clip(3.0 * (abs(high) - 0.015), 0.0, self.AWAY - self.BACK)
         wrong = max(abs(float(offset @ side)), twisted, away - far)
         up = np.clip(3.0 * (wrong - 0.02), 0.0, self.HIGH)
@@ -138,31 +137,28 @@ class LeverExpert(Expert):
 
 
 class BailExpert(Expert):
-    """Bucket: palm behind the bail, fingers under it and closed round it, upright with it, then straight up."""
+    """Bucket: palm behind the bail, fingers under it and closed round it, upright with it, then straight up.
 
-    HOME = (0.0, 0.98, -0.72, 0.0, -1.67, 1.59)
-    TILTS, LIFT, SPEED, TURN = (0.35, 0.2, 0.5), 0.36, 0.02, 0.1
+    A law of motion like that of the lids: the fingers close where the palm has arrived, and the more they are closed,
+    the further the hand pulls.
+    """
+
+    TILT, AWAY, TURN, LIFT = 0.35, 0.17, 0.15, 0.05  # rad, m; rad and m that the hand is ahead of the bail
     OPEN = posture(1.57, 0.1, 0.1, (0.263, 0.0, 0.0, 0.0))
     CLOSED = posture(1.45, 1.7, 1.6, (0.263, 0.0, 0.0, 0.0))
 
     def script(self) -> Wishes:
         """See `Expert.script`."""
-        grasp, half = self.grasp(BailGrasp), self.task.shape.half
-        routes = []
-        for tilt in self.TILTS:
-            before = [grasp.pose(0.0, back, tilt) for back in (0.17, 0.1, 0.0)]
-            upright = grasp.pose(half, 0.0, tilt)
-            routes.append(before + [upright.raised(up) for up in np.linspace(0.0, self.LIFT, 4)])
-        number, first = self.plan(routes, self.OPEN, free=2)
-        tilt = self.TILTS[number]
-        yield from self.go(first, self.OPEN)
-        self.goal = first
-        yield from self.follow(lambda s: grasp.pose(0.0, 0.17 * (1 - s), tilt), 6, self.OPEN, 0.02)
-        for _ in range(7):
-            yield self.to_joints(self.goal), self.CLOSED
-        angle = up = 0.0
         while True:
-            angle = min(angle + self.TURN, half)
-            up = min(up + self.SPEED, self.LIFT) if angle == half else 0.0
-            self.goal = self.track(grasp.pose(angle, 0.0, tilt).raised(up), self.goal)
-            yield self.to_joints(self.goal), self.CLOSED
+            grasp, angle = self.grasp(BailGrasp), self.angle()
+            offset = self.task.data.body(PALM).xpos - grasp.pose(angle, 0.0, self.TILT).place
+            wrong = max(abs(offset[1]), abs(offset[2]), self.turn_error(grasp.pose(angle, 0.0, self.TILT)) / 5.0)
+            back = np.clip(3.0 * (wrong - 0.02), 0.0, self.AWAY)
+            if max(wrong, abs(offset[0])) > 0.03:
+                yield self.to_pose(grasp.pose(angle, back, self.TILT)), self.OPEN
+                continue
+            fingers = self.task.data.qpos[[8, 12, 16]]  # the middle joints of the three fingers
+            held = float(np.clip((fingers.mean() - 0.3) / 0.5, 0.0, 1.0))
+            goal = min(angle + held * self.TURN, self.task.shape.half)
+            up = self.LIFT * held * float(np.clip(1.0 - (self.task.shape.half - angle) / 0.2, 0.0, 1.0))
+            yield self.to_pose(grasp.pose(goal, 0.0, self.TILT).raised(up)), self.CLOSED
