@@ -100,10 +100,13 @@ class ToiletExpert(LidExpert):
 
 
 class LeverExpert(Expert):
-    """Faucet: palm over the lever, fingers hooked behind it and closed round it, then turn with it."""
+    """Faucet: palm over the lever, fingers hooked behind it and closed round it, then turn with it.
+
+    First to a planned place above, the wrist always turned to the same side; then a law of motion.
+    """
 
     HOME = (0.0, 0.0, -1.5, 0.0, 1.5, -1.6)
-    RATE, LEAD, PRESS, TILTS = 0.03, 0.2, 0.01, (1.5, 1.25, 1.0)
+    LEAD, PRESS, TILTS, HIGH, BEHIND = 0.12, 0.03, (1.5, 1.25, 1.0), 0.2, 0.06  # rad, m, rad, m, m
     OPEN = posture(1.3, 0.3, 0.2, (0.263, 0.0, 0.0, 0.0))
     CLOSED = posture(1.45, 1.7, 1.6, (0.263, 0.0, 0.0, 0.0))
 
@@ -111,29 +114,28 @@ class LeverExpert(Expert):
         """See `Expert.script`."""
         grasp, shape = self.grasp(LeverGrasp), self.task.shape
         end = min(2 * shape.half, 1.6)
-
-        def way(tilt: float, back: float, up: float) -> Pose:
-            return grasp.pose(self.angle(), back, tilt).raised(up)
-
         yield from self.rise(0.28, self.OPEN)
         routes = []
         for tilt in self.TILTS:
-            before = [way(tilt, 0.05, 0.2), way(tilt, 0.05, 0.1), way(tilt, 0.05, 0.0), way(tilt, 0.0, 0.0)]
-            routes.append(before + [grasp.pose(angle, 0.0, tilt) for angle in np.linspace(0.0, end, 8)])
+            before = [grasp.pose(0.0, self.BEHIND, tilt).raised(up) for up in (0.2, 0.1, 0.0)]
+            routes.append([*before, *(grasp.pose(angle, 0.0, tilt) for angle in np.linspace(0.0, end, 9))])
         number, first = self.plan(routes, self.OPEN, free=3)
         tilt = self.TILTS[number]
         yield from self.go(first, self.OPEN)
-        self.goal = first
-        yield from self.follow(lambda s: way(tilt, 0.05, 0.2 * (1 - s)), 8, self.OPEN)
-        yield from self.follow(lambda s: way(tilt, 0.05 * (1 - s), 0.0), 4, self.OPEN, 0.02)
-        goal, press = self.angle(), self.PRESS
         while True:
-            angle, touches = self.angle(), self.task.situation.touch
-            press = np.clip(press + (-0.001 if touches[4] else 0.002), 0.0, 0.05)
-            goal = min(goal + self.RATE, angle + self.LEAD, end + 0.1)
-            pose = grasp.pose(goal, 0.0, tilt)
-            self.goal = self.track(Pose(pose.place + press * pose.turn[:, 0], pose.turn), self.goal)
-            yield self.to_joints(self.goal), self.CLOSED
+            pose, angle = grasp.pose(self.angle(), 0.0, tilt), self.angle()
+            offset = pose.turn.T @ (self.task.data.body(PALM).xpos - pose.place)
+            wrong = max(np.linalg.norm(offset), self.turn_error(pose) / 5.0)
+            if wrong > 0.045:
+                high = self.task.data.body(PALM).xpos[2] - pose.place[2]
+                behind = self.BEHIND * float(np.clip((high - 0.01) / 0.02, 0.0, 1.0))
+                aside = max(abs(offset[1]), self.turn_error(pose) / 5.0)
+                up = np.clip(3.0 * (aside - 0.03), 0.0, self.HIGH)
+                yield self.to_pose(grasp.pose(angle, behind, tilt).raised(up)), self.OPEN
+                continue
+            ready = float(np.clip((0.045 - wrong) / 0.015, 0.0, 1.0))
+            goal = grasp.pose(min(angle + ready * self.LEAD, end + 0.1), 0.0, tilt)
+            yield self.to_pose(Pose(goal.place + self.PRESS * goal.turn[:, 0], goal.turn)), self.CLOSED
 
 
 class BailExpert(Expert):
