@@ -25,6 +25,9 @@ GAIN = 0.5  # part of the way to the wanted joints that a control step asks for
 STARTS, NEAR = 48, 12  # where a search for arm joints starts: in a box, and about `Expert.HOME`
 START_LOW, START_HIGH = (-1.2, -0.9, -2.6, -3.3, -1.6, -3.3), (1.2, 1.2, -0.1, 3.3, 3.1, 3.3)  # rad
 HOME_SPREAD = 0.5  # rad
+DISTURBANCE, HELD = 0.3, 6  # of a twist, m/s and rad/s; control steps
+"""Experts are disturbed, with zero mean: states beside the straight way are shown too, and the speed of the hand does
+not tell what it does next. Without it a clone goes on as fast as it went, and once it stands it stands."""
 CALM = 0.1  # m; further away the palm turns more slowly, so that the wrist leaves its singularity first
 TOLERANCE = 0.02  # m and rad added
 Wishes = Iterator[tuple[np.ndarray, np.ndarray]]
@@ -43,10 +46,16 @@ class Expert:
         self.arm = Arm(LAYOUTS[task.name].base)
         self.goal = self.joints()
         self._wishes = self.script()
+        self._rng = np.random.default_rng([task.seed, 1])
+        self._disturbance = np.zeros(ARM_JOINTS)
 
     def act(self) -> np.ndarray:
         """The next action ``[22]``."""
         twist, hand = next(self._wishes)
+        if self.task.steps % HELD == 0:
+            self._disturbance = self._rng.uniform(-DISTURBANCE, DISTURBANCE, ARM_JOINTS)
+        # less of it near the handle, where it would spoil the grasp
+        twist = twist + self._disturbance * np.clip(self.task.situation.distance / 0.2 - 1.0, 0.0, 1.0)
         limits = self.task.model.jnt_range[ARM_JOINTS:JOINTS]
         hand = (np.clip(hand, limits[:, 0], limits[:, 1]) - limits[:, 0]) / (limits[:, 1] - limits[:, 0])
         return np.concatenate([twist, 2.0 * hand - 1.0])

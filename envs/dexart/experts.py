@@ -29,7 +29,7 @@ class LidExpert(Expert):
     """
 
     OVER, PRESS, KNUCKLE, AWAY, BACK, HIGH = 0.06, 0.03, 1.3, 0.17, 0.09, 0.2  # rad, m, rad, m, m, m
-    BEND, GAP, LEAD = 0.3, 0.03, 0.15  # rad; m from fingers to lid; rad that the hand is ahead of it
+    BEND, GAP, LEAD = 0.3, 0.03, 0.1  # rad; m from fingers to lid; rad that the hand is ahead of it
 
     def __init__(self, task: DexArt) -> None:
         self.hand = posture(self.KNUCKLE, self.BEND, 0.6 * self.BEND, (0.263, 0.0, 0.0, 0.0))
