@@ -25,7 +25,7 @@ GAIN = 0.5  # part of the way to the wanted joints that a control step asks for
 STARTS, NEAR = 48, 12  # where a search for arm joints starts: in a box, and about `Expert.HOME`
 START_LOW, START_HIGH = (-1.2, -0.9, -2.6, -3.3, -1.6, -3.3), (1.2, 1.2, -0.1, 3.3, 3.1, 3.3)  # rad
 HOME_SPREAD = 0.5  # rad
-DISTURBANCE, HELD = 0.3, 6  # of a twist, m/s and rad/s; control steps
+DISTURBANCE, HELD, SPARED = 0.3, 6, 12  # m/s and rad/s; control steps; first steps, in which the wrist is singular
 """Experts are disturbed, with zero mean: states beside the straight way are shown too, and the speed of the hand does
 not tell what it does next. Without it a clone goes on as fast as it went, and once it stands it stands."""
 CALM = 0.1  # m; further away the palm turns more slowly, so that the wrist leaves its singularity first
@@ -52,7 +52,7 @@ class Expert:
     def act(self) -> np.ndarray:
         """The next action ``[22]``."""
         twist, hand = next(self._wishes)
-        if self.task.steps % HELD == 0:
+        if self.task.steps % HELD == 0 and self.task.steps >= SPARED:
             self._disturbance = self._rng.uniform(-DISTURBANCE, DISTURBANCE, ARM_JOINTS)
         # less of it near the handle, where it would spoil the grasp
         twist = twist + self._disturbance * np.clip(self.task.situation.distance / 0.2 - 1.0, 0.0, 1.0)
