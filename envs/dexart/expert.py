@@ -56,6 +56,7 @@ class Expert:
             self._disturbance = self._rng.uniform(-DISTURBANCE, DISTURBANCE, ARM_JOINTS)
         # less of it near the handle, where it would spoil the grasp
         twist = twist + self._disturbance * np.clip(self.task.situation.distance / 0.2 - 1.0, 0.0, 1.0)
+        twist = np.clip(twist, -1.0, 1.0)
         limits = self.task.model.jnt_range[ARM_JOINTS:JOINTS]
         hand = (np.clip(hand, limits[:, 0], limits[:, 1]) - limits[:, 0]) / (limits[:, 1] - limits[:, 0])
         return np.concatenate([twist, 2.0 * hand - 1.0])
