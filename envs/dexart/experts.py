@@ -22,11 +22,7 @@ def expert(task: DexArt) -> Expert:
 
 
 class LidExpert(Expert):
-    """Laptop and toilet: the fingers lift the lid, the palm presses on its edge and follows its arc.
-
-    One law of motion, `target`: every action follows from where hand and lid are, from no phase and no clock. What an
-    expert knows and does not show cannot be learned from it.
-    """
+    """Laptop and toilet: the fingers lift the lid, the palm presses on its edge and follows its arc."""
 
     OVER, PRESS, KNUCKLE, AWAY, BACK, HIGH = 0.06, 0.03, 1.3, 0.17, 0.09, 0.2  # rad, m, rad, m, m, m
     BEND, GAP, LEAD = 0.3, 0.03, 0.1  # rad; m from fingers to lid; rad that the hand is ahead of it
@@ -51,6 +47,18 @@ class LidExpert(Expert):
         """Rad that the hand goes ahead of the lid now: the goal is narrow, do not fly past it."""
         return self.LEAD * (0.6 if self.angle() > self.task.shape.half - 0.2 else 1.0)
 
+
+class LaptopExpert(LidExpert):
+    """One law of motion: every action follows from where hand and lid are, from no plan, no phase and no clock.
+
+    What an expert knows and does not show cannot be learned from it.
+    """
+
+    def script(self) -> Wishes:
+        """See `Expert.script`."""
+        while True:
+            yield self.to_pose(self.target()), self.hand
+
     def target(self) -> Pose:
         """Where the palm has to go now: above the place in front of the lid, down to it, in, and up with the lid.
 
@@ -73,30 +81,28 @@ class LidExpert(Expert):
         return self.ahead(min(self.angle() + ready * self.lead(), half + self.OVER))
 
 
-class LaptopExpert(LidExpert):
-    """The law of motion from the first step on."""
-
-    def script(self) -> Wishes:
-        """See `Expert.script`."""
-        while True:
-            yield self.to_pose(self.target()), self.hand
-
-
 class ToiletExpert(LidExpert):
-    """First to a planned place above: from the higher stand a straight way may end at the limit of a joint."""
+    """By a plan, and along its arm configurations: from the higher stand a straight way may end at a joint's limit."""
 
-    BEND, GAP, LEAD = 0.15, 0.016, 0.25
+    BEND, GAP, LEAD, RATE = 0.15, 0.016, 0.25, 0.016
 
     def script(self) -> Wishes:
         """See `Expert.script`."""
-        start, half = self.task.shape.start, self.task.shape.half
+        start, half, hand = self.task.shape.start, self.task.shape.half, self.hand
         before = [self.before(self.AWAY, up) for up in (0.2, 0.1, 0.0)] + [self.before(self.BACK, 0.0)]
         arc = [self.lid.pose(angle, 0.0, self.tilt) for angle in np.linspace(start, half, 8)]
-        yield from self.rise(0.15, self.hand)
-        _, first = self.plan([before + arc], self.hand, free=4)
-        yield from self.go(first, self.hand)
+        yield from self.rise(0.15, hand)
+        _, first = self.plan([before + arc], hand, free=4)
+        yield from self.go(first, hand)
+        self.goal = first
+        yield from self.follow(lambda s: self.before(self.AWAY, 0.2 * (1 - s)), 10, hand)
+        yield from self.follow(lambda s: self.before(self.AWAY + (self.BACK - self.AWAY) * s, 0.0), 6, hand, 0.02)
+        goal = start
         while True:
-            yield self.to_pose(self.target()), self.hand
+            slow = self.lead() / self.LEAD
+            goal = min(goal + slow * self.RATE, self.angle() + self.lead(), half + self.OVER)
+            self.goal = self.track(self.ahead(goal), self.goal)
+            yield self.to_joints(self.goal), hand
 
 
 class LeverExpert(Expert):
