@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -94,3 +95,15 @@ def test_a_submission_is_valid_or_refused_and_nothing_else(tool: ModuleType, tmp
 def _folder(root: Path, name: str) -> Path:
     (root / name).mkdir()
     return root / name
+
+
+def test_measuring_experts_leaves_other_sections_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """DexArt's section is written by hand from another tool."""
+    page = tmp_path / "experts.md"
+    page.write_text("# Experts\n\n## DexArt (MuJoCo port)\n\nby hand\n", encoding="utf-8")
+    monkeypatch.setattr(sys, "argv", ["measure_experts", "--tasks", "dexart", "--episodes", "1", "--out", str(page)])
+    runpy.run_path(str(TOOLS / "measure_experts.py"), run_name="__main__")
+    assert page.read_text(encoding="utf-8") == "# Experts\n\n## DexArt (MuJoCo port)\n\nby hand\n"
+    assert "dexart/bucket: left out" in capsys.readouterr().out

@@ -40,7 +40,8 @@ class DexArt:
 
     def reset(self, seed: int) -> None:
         """Start an episode: instance, place and turn of the object are drawn from one generator."""
-        rng = np.random.default_rng([int(seed), self.unseen])
+        self.seed = int(seed)
+        rng = np.random.default_rng([self.seed, self.unseen])
         layout = LAYOUTS[self.name]
         self.instance = int(rng.integers(COUNTS[self.name][self.unseen]))
         place = layout.place + rng.uniform(0.0, layout.spread, 3)

@@ -15,6 +15,7 @@ import envs
 from bench.interfaces import Task, UserError
 from bench.seeding import Purpose, episode_seed
 from envs.dexart import DexArt
+from envs.dexart import expert as shared_expert
 from envs.dexart.arm import Arm
 from envs.dexart.cloud import IMAGINED, ImaginedHand, padded
 from envs.dexart.objects import COUNTS, GRIP, HINGE, ROOT
@@ -254,6 +255,35 @@ def test_the_expert_gives_demonstrations(name: str) -> None:
                 assert outcome.success
                 return
     pytest.fail("no demonstration")
+
+
+@pytest.mark.parametrize("name", ["laptop", "bucket"])
+def test_what_an_expert_does_follows_from_what_there_is(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is made in the middle of an episode goes on alike: a policy has no memory either."""
+    monkeypatch.setattr(shared_expert, "DISTURBANCE", 0.0)
+    task = envs.make(f"dexart/{name}")
+    assert isinstance(task, DexArt)
+    task.reset(episode_seed(0, task.spec.id, Purpose.DEMO, 1))
+    old = task.expert()
+    for step in range(70):
+        action = old.act()
+        if step % 7 == 0:
+            assert np.array_equal(task.expert().act(), action)
+        task.step(action)
+
+
+def test_experts_are_disturbed_alike_in_the_same_episode_alone() -> None:
+    task = envs.make("dexart/laptop")
+    played = []
+    for seed in (1, 1, 2):
+        task.reset(seed)
+        expert = task.expert()
+        for _ in range(shared_expert.SPARED + 1):
+            action = expert.act()
+            task.step(action)
+        played.append((action, task.state_hash()))
+    assert np.array_equal(played[0][0], played[1][0])
+    assert played[0][1] == played[1][1] != played[2][1]
 
 
 def test_actions_are_clipped_and_checked() -> None:
