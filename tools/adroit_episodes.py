@@ -26,7 +26,10 @@ def door_reward(data: mujoco.MjData, outcome: Outcome) -> float:
     reach = np.linalg.norm(data.site("S_grasp").xpos - data.site("S_handle").xpos)
     door, latch = data.qpos[-2], np.clip(data.qpos[-1], 0.0, 1.8)
     latch = 1.8 if door > 0.3 else latch
-    return float(-2.0 * min(reach, 1.0) + 0.5 * latch + 3.0 * np.clip(door, -0.1, 1.5) + 2.0 * outcome.success)
+    margin = np.clip((door - 1.4) / 0.1, 0.0, 1.0)
+    return float(
+        -2.0 * min(reach, 1.0) + 0.5 * latch + 3.0 * np.clip(door, -0.1, 1.5) + 2.0 * outcome.success + 2.0 * margin
+    )
 
 
 def hammer_reward(data: mujoco.MjData, outcome: Outcome) -> float:
@@ -48,7 +51,8 @@ def pen_reward(data: mujoco.MjData, outcome: Outcome) -> float:
     cosine = float(axis(data, "object") @ axis(data, "target"))
     away = np.linalg.norm(data.body("Object").xpos - data.site("eps_ball").xpos)
     both = outcome.success and bool(outcome.success_alt)
-    return cosine - 5.0 * float(away) + (cosine > 0.9) + 2.0 * both - 15.0 * outcome.done
+    margin = np.clip((cosine - 0.95) / 0.03, 0.0, 1.0)
+    return float(cosine - 5.0 * away + (cosine > 0.9) + (2.0 + margin) * both - 15.0 * outcome.done)
 
 
 REWARDS: dict[str, Callable[[mujoco.MjData, Outcome], float]] = {

@@ -49,7 +49,7 @@ class Settings:
 SEARCH = {  # from nothing
     "door": Settings(20, 6, 40, 2, 0.25, 0.35),
     "hammer": Settings(22, 6, 64, 2, 0.25, 0.35, synergy=0.4, first=6),
-    "pen": Settings(14, 5, 32, 3, 0.2, 0.25, first=3, substeps=5),
+    "pen": Settings(14, 5, 32, 2, 0.2, 0.25, first=3, substeps=5),
 }
 NEAR = {  # near an episode that is known
     "door": Settings(16, 6, 20, 3, 0.1, 0.15, average=True, deviation=4.0, roughness=10.0, first=2),

@@ -38,14 +38,15 @@ class Settings:
 
     episodes: int  # per iteration
     std: float  # of the exploration noise at first, in units of actions
-    least_std: float = 0.08  # from iteration 100 on: what is learnt under noise is robust, and easier to imitate
+    least_std: float = 0.08  # from iteration 50 on: what is learnt under noise is robust, and easier to imitate
     clones: int = 0  # planned episodes to start from; 0: from nothing
-    critic_only: int = 0  # iterations in which the policy stays as it is
+    clone_steps: int = 5000
+    critic_only: int = 6  # iterations in which the policy stays as it is
     gamma: float = 0.98
     lam: float = 0.95
     clip: float = 0.2
     kl: float = 0.012  # to which the learning rate adapts
-    rate: float = 2e-4  # learning rate of the policy at first
+    rate: float = 1e-5  # learning rate of the policy at first
     epochs: int = 6
     minibatches: int = 6
     smooth: float = 0.03  # weight of the squared change of the mean action
@@ -55,9 +56,9 @@ class Settings:
 
 
 SETTINGS = {
-    "door": Settings(64, 0.05, clones=150, critic_only=6, smooth=0.1, rate=1e-5),
-    "hammer": Settings(48, 0.05, clones=100, critic_only=6, smooth=0.1, rate=1e-5),
-    "pen": Settings(128, 0.35, gamma=0.97, epochs=8, kl=0.016),
+    "door": Settings(60, 0.05, least_std=0.1, clones=150, smooth=0.1, kl=0.016),
+    "hammer": Settings(48, 0.05, clones=100, smooth=0.1),
+    "pen": Settings(88, 0.1, gamma=0.97, least_std=0.06, clones=300, kl=0.025, rate=2e-5, epochs=8),
 }
 
 
@@ -94,13 +95,13 @@ class Learner:
         shift, scale = (t[: self.n_state].cpu().numpy().copy() for t in (self.shift, self.scale))
         return Policy(shift, scale, *weights)
 
-    def clone(self, states: np.ndarray, actions: np.ndarray, steps: int = 5000) -> float:
+    def clone(self, states: np.ndarray, actions: np.ndarray) -> float:
         """Regress the actor on planned episodes; returns the last loss."""
         x = self.normalised(torch.tensor(states, device=self.device))[:, : self.n_state]
         y = torch.tensor(actions, device=self.device)
         optimiser = torch.optim.AdamW(self.actor.parameters(), 1e-3, weight_decay=1e-4)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-        for _ in range(steps):
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.settings.clone_steps)
+        for _ in range(self.settings.clone_steps):
             rows = torch.randint(len(x), (256,), device=self.device)
             noisy = x[rows] + 0.03 * torch.randn_like(x[rows])  # a smoother network
             loss = ((self.actor(noisy) - y[rows]) ** 2).mean()
@@ -232,7 +233,7 @@ def train(
         learner = Learner(states, quiet, settings, device)
     if resume:
         learner.load(load_file(resume))
-        first = 0
+        first = 2
     best = (-1.0, -np.inf)
     for iteration in range(iterations + 1):
         late = time.monotonic() - began > 60 * minutes
@@ -257,7 +258,7 @@ def train(
         std = learner.log_std.detach().exp().cpu().numpy()
         episodes = parallel(play, jobs(learner.policy(), std, settings.episodes))
         figures = learner.update(
-            episodes, actor=iteration >= first, least_std=settings.least_std * np.clip(iteration / 100, 0.1, 1)
+            episodes, actor=iteration >= first, least_std=settings.least_std * np.clip(iteration / 50, 0.1, 1)
         )
         figures["return"] = float(np.mean([e.rewards.sum() for e in episodes]))
         figures["success"] = float(np.mean([min(e.ends) for e in episodes]))
