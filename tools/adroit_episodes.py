@@ -15,11 +15,12 @@ import numpy as np
 import envs
 from bench.interfaces import Outcome
 from bench.seeding import Purpose, episode_seed
-from envs.adroit import Adroit, axis
+from envs.adroit import Adroit
 from envs.experts.adroit import Policy
 
-LENGTH = {"hammer": 60, "door": 70, "pen": 50}  # actions of a training episode; the value of going on is added
-SCALE = {"hammer": 0.05, "door": 0.1, "pen": 0.2}  # brings discounted sums to the order of ten
+LENGTH = {"hammer": 60, "door": 70}  # actions of a training episode; the value of going on is added
+SCALE = {"hammer": 0.05, "door": 0.1}  # brings discounted sums to the order of ten
+
 
 def door_reward(data: mujoco.MjData, outcome: Outcome) -> float:
     """Reach the handle, turn the latch, open the door and hold it open."""
@@ -46,17 +47,8 @@ def hammer_reward(data: mujoco.MjData, outcome: Outcome) -> float:
     )  # fmt: skip
 
 
-def pen_reward(data: mujoco.MjData, outcome: Outcome) -> float:
-    """Turn the pen to the goal near its place in the hand, and do not drop it."""
-    cosine = float(axis(data, "object") @ axis(data, "target"))
-    away = np.linalg.norm(data.body("Object").xpos - data.site("eps_ball").xpos)
-    both = outcome.success and bool(outcome.success_alt)
-    margin = np.clip((cosine - 0.95) / 0.03, 0.0, 1.0)
-    return float(cosine - 5.0 * away + (cosine > 0.9) + (2.0 + margin) * both - 15.0 * outcome.done)
-
-
 REWARDS: dict[str, Callable[[mujoco.MjData, Outcome], float]] = {
-    "door": door_reward, "hammer": hammer_reward, "pen": pen_reward
+    "door": door_reward, "hammer": hammer_reward
 }  # fmt: skip
 
 
@@ -73,7 +65,7 @@ class Episode(NamedTuple):
 class Job(NamedTuple):
     """What a worker needs for an episode."""
 
-    name: str  # door, hammer or pen
+    name: str  # door or hammer
     policy: Policy
     std: np.ndarray | None  # [A] of the exploration noise; None: the mean action, to the task's own horizon
     base_seed: int

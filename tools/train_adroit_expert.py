@@ -1,6 +1,6 @@
 """Train the closed-loop expert of an Adroit task: behaviour cloning of planned episodes, then PPO.
 
-    python tools/train_adroit_expert.py door|hammer|pen [--workers 6] [--minutes 7] [--iterations 400] [--seed 0]
+    python tools/train_adroit_expert.py door|hammer [--workers 6] [--minutes 7] [--iterations 400] [--seed 0]
         [--resume FILE] [--out DIRECTORY]
 
 Proximal policy optimisation (Schulman et al., 2017) with generalised advantage estimation (2016) on episodes that the
@@ -39,7 +39,7 @@ class Settings:
     episodes: int  # per iteration
     std: float  # of the exploration noise at first, in units of actions
     least_std: float = 0.08  # from iteration 50 on: what is learnt under noise is robust, and easier to imitate
-    clones: int = 0  # planned episodes to start from; 0: from nothing
+    clones: int = 100  # planned episodes to start from, before those that fail are left out
     clone_steps: int = 5000
     critic_only: int = 6  # iterations in which the policy stays as it is
     gamma: float = 0.98
@@ -58,7 +58,6 @@ class Settings:
 SETTINGS = {
     "door": Settings(60, 0.05, least_std=0.1, clones=150, smooth=0.1, kl=0.016),
     "hammer": Settings(48, 0.05, clones=100, smooth=0.1),
-    "pen": Settings(88, 0.1, gamma=0.97, least_std=0.06, clones=300, kl=0.025, rate=2e-5, epochs=8),
 }
 
 
@@ -217,11 +216,11 @@ def train(
     """Train and write the two files."""
     began = time.monotonic()
     torch.manual_seed(seed)
-    quiet = Policy.zero(*rest(name))
+    quiet = Policy.constant(*rest(name))
     numbers = iter(range(EVALUATION))
     jobs = lambda policy, std, count: [Job(name, policy, std, seed, next(numbers)) for _ in range(count)]  # noqa: E731
     first = settings.critic_only
-    if settings.clones and not resume:
+    if not resume:
         planned = [e for e in parallel(demonstrate, jobs(quiet, None, settings.clones)) if e is not None]
         states, actions = (np.concatenate([e[k] for e in planned]) for k in (0, 1))
         learner = Learner(states, quiet, settings, device)
@@ -244,8 +243,8 @@ def train(
             score = (float(ends.min()), float(np.mean([e.rewards.sum() for e in tests])))
             change = np.mean([np.abs(np.diff(e.actions.clip(-1, 1), axis=0)).mean() for e in tests])
             say(
-                f"{name} {iteration}: {time.monotonic() - began:.0f} s, success at the end {ends[0]:.2f} {ends[1]:.2f}, "
-                f"return {score[1]:.1f}, change of actions {change:.3f}"
+                f"{name} {iteration}: {time.monotonic() - began:.0f} s, success at the end {ends[0]:.2f} {ends[1]:.2f}"
+                f", return {score[1]:.1f}, change of actions {change:.3f}"
             )
             out.mkdir(parents=True, exist_ok=True)
             save_file(learner.state(), out / f"adroit_{name}_training.safetensors")

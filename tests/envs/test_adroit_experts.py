@@ -1,8 +1,7 @@
-"""The experts of the Adroit tasks, and the tool that trains them."""
+"""The experts of the Adroit tasks, and the tools that make them."""
 
 import importlib
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -13,16 +12,16 @@ from safetensors.numpy import load_file
 
 import envs
 from bench.demos import collect_demos
-from bench.interfaces import Outcome
 from bench.seeding import Purpose, episode_seed
-from envs.adroit import Adroit
-from envs.experts.adroit import Policy, policy
+from envs.adroit import Adroit, axis
+from envs.experts.adroit import Library, Policy, library, policy
 
 
 @pytest.fixture
-def tools(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, ModuleType]]:
+def tools(monkeypatch: pytest.MonkeyPatch) -> dict[str, ModuleType]:
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "tools"))
-    yield {name: importlib.import_module(name) for name in ("adroit_episodes", "adroit_start", "train_adroit_expert")}
+    names = ("adroit_episodes", "adroit_start", "plan_adroit_pen", "train_adroit_expert")
+    return {name: importlib.import_module(name) for name in names}
 
 
 @pytest.mark.parametrize("name", ["hammer", "door", "pen"])
@@ -109,15 +108,49 @@ def test_the_rewards_are_highest_where_the_task_is_solved(
     task.close()
 
 
-def test_a_fallen_pen_is_the_worst(tools: dict[str, ModuleType]) -> None:
+def test_the_planned_episode_of_the_pen_ends_as_the_library_says() -> None:
+    """Whatever the goal is; and of all episodes the one that fits the goal best is executed."""
     task = envs.make("adroit/pen")
     assert isinstance(task, Adroit)
-    task.reset(0)
-    reward = tools["adroit_episodes"].REWARDS["pen"]
-    held = reward(task._env.data, Outcome(success=False, done=False, reward=0.0, success_alt=False))
-    fallen = reward(task._env.data, Outcome(success=False, done=True, reward=0.0, success_alt=False))
-    assert held - fallen > 10
+    task.reset(episode_seed(0, task.spec.id, Purpose.DEMO, 7))
+    goal = axis(task._env.data, "target")
+    best = int(library().fit(goal).argmax())
+    expert = task.expert()
+    for _ in range(task.spec.max_steps):
+        task.step(expert.act())
+    assert axis(task._env.data, "object") @ library().axes[best, -1] > 0.99
+    assert expert.act().tolist() == library().actions[best, -1].tolist()  # it goes on holding
     task.close()
+
+
+def test_episodes_are_kept_as_long_as_they_fit_more_goals(tools: dict[str, ModuleType]) -> None:
+    tool = tools["plan_adroit_pen"]
+    directions = tool.goals(200)
+    assert np.allclose(np.linalg.norm(directions, axis=1), 1.0)
+    assert directions[:, 2].min() > np.cos(1.0) ** 2 - 0.01
+    axes = np.zeros((3, 50, 3), np.float32)
+    axes[0, :, 2] = axes[1, :, 2] = 1.0  # two that hold the pen upright, one that holds it tilted
+    axes[2, :, 0] = axes[2, :, 2] = np.sqrt(0.5)
+    kept, share = tool.thinned(Library(np.zeros((3, 50, 24), np.float32), axes), 5)
+    assert len(kept.actions) == 2
+    assert 0.1 < share < 0.3
+
+
+def test_a_short_run_of_the_tool_that_plans_the_pen(
+    tools: dict[str, ModuleType], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """With hardly any samples nothing is found; what is known is recognised."""
+    tool = tools["plan_adroit_pen"]
+    tiny = {"samples": 3, "horizon": 4, "knots": 3, "replan": 8, "first": 1}
+    for name in ("pen", "hammer"):
+        monkeypatch.setitem(tool.SEARCH, name, replace(tool.SEARCH[name], **tiny))
+    assert tools["adroit_start"].searched("hammer", 0) is None
+    found = tool.planned(0)
+    assert found is None or found.shape == (50, 24)
+    with pytest.raises(SystemExit, match="plan more"):
+        tool.gathered([np.ones((50, 24), np.float32)])
+    again = tool.gathered([library().actions[0]])
+    assert np.allclose(again.axes[0], library().axes[0], atol=0.05)
 
 
 def test_a_transfer_displaces_the_palm_and_leaves_the_fingers(tools: dict[str, ModuleType]) -> None:
@@ -161,6 +194,6 @@ def test_a_short_run_of_the_trainer(tools: dict[str, ModuleType], tmp_path: Path
     assert "cloned" in said[0]
     made = Policy(**load_file(tmp_path / "a" / "adroit_hammer.safetensors"))
     assert made.act(np.zeros(46)).shape == (26,)
-    assert {k: v.dtype for k, v in made._asdict().items()} == {k: v.dtype for k, v in policy("hammer")._asdict().items()}
+    assert [part.dtype for part in made] == [part.dtype for part in policy("hammer")]
     start = run("c", 0, tmp_path / "a" / "adroit_hammer_training.safetensors")
     assert all(np.array_equal(first[k], start[k]) for k in first)
