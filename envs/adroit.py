@@ -14,7 +14,7 @@ import numpy as np
 
 from bench.interfaces import Expert, ImageObservation, Observation, Outcome, Scan, TaskSpec, UserError
 from envs.adroit_scene import colour_camera, compiled, environment
-from envs.experts.adroit import LibraryExpert
+from envs.experts.adroit import expert
 from envs.pointcloud import sample
 
 REPEAT = 2  # control steps of 10 ms per action
@@ -33,7 +33,6 @@ class Adroit:
         self._env = environment(self.name)(reward_type="sparse")  # the dense v1 rewards of distance have a wrong sign
         self._cloud = compiled(self.name, self._env.fullpath)[1]
         self._state: np.ndarray | None = None
-        self._scratch: Adroit | None = None  # where the expert tries what it knows
 
     def reset(self, seed: int) -> None:
         """Start an episode: the place of the door, the height of the nail or the goal of the pen is drawn."""
@@ -89,16 +88,13 @@ class Adroit:
         return digest.hexdigest()[:16]
 
     def expert(self) -> Expert:
-        """A planned episode for the layout that `reset` drew; call it before the first step."""
+        """The trained policy of the task, or for the pen a planned episode: call it before the first step."""
         self._started()
-        self._scratch = self._scratch or Adroit(self.spec)
-        return LibraryExpert(self, self._scratch)
+        return expert(self, axis(self._env.data, "target") if self.name == "pen" else None)
 
     def close(self) -> None:
         """Free the simulator."""
         self._env.close()
-        if self._scratch is not None:
-            self._scratch.close()
 
     def state_vector(self) -> np.ndarray:
         """The package's own observation, goal included (39 numbers for door, 46 hammer, 45 pen). A copy."""
@@ -113,7 +109,7 @@ class Adroit:
             return bool(data.joint("door_hinge").qpos[0] > HINGE)
         if self.name == "hammer":
             return bool(np.linalg.norm(data.site("S_target").xpos - data.site("nail_goal").xpos) < NAIL)
-        return bool(_axis(data, "object") @ _axis(data, "target") > COSINE)
+        return bool(axis(data, "object") @ axis(data, "target") > COSINE)
 
     def _started(self) -> np.ndarray:
         if self._state is None:
@@ -121,7 +117,7 @@ class Adroit:
         return self._state
 
 
-def _axis(data: mujoco.MjData, pen: str) -> np.ndarray:
+def axis(data: mujoco.MjData, pen: str) -> np.ndarray:
     """Unit vector from bottom to top of ``object`` or ``target`` [3]."""
     axis = data.site(f"{pen}_top").xpos - data.site(f"{pen}_bottom").xpos
     return axis / np.linalg.norm(axis)

@@ -1,7 +1,7 @@
 """Sampling model-predictive control for the Adroit tasks: where the episodes in `envs/experts` come from.
 
-Predictive path-integral control (Williams et al., 2017) over spline knots of the actions: sample action sequences
-around a plan, simulate them, move the plan towards the best, execute its first actions, shift, repeat. Actions are
+Predictive sampling (Howell et al., 2022) over spline knots of the actions: sample action sequences around a plan,
+simulate them, take the best, execute its first actions, shift, repeat. Actions are
 those of the task: 50 per second, each held for ten physics steps.
 """
 
@@ -36,10 +36,6 @@ class Settings:
     replan: int  # actions executed per plan
     sigma: float  # of the knots, in units of actions
     sigma_arm: float  # the same for the joints before the fingers
-    average: bool = False  # move to the weighted mean of the best, not to the best
-    elite: int = 6
-    deviation: float = 0.0  # cost of the mean squared distance to the nominal plan
-    roughness: float = 0.0  # cost of the mean squared change of an action
     synergy: float = 0.0  # extra noise along "close all fingers"
     first: int = 4  # rounds of improvement of the first plan
     substeps: int = 10  # physics steps per action in the plans; the task makes 10
@@ -49,12 +45,7 @@ class Settings:
 SEARCH = {  # from nothing
     "door": Settings(20, 6, 40, 2, 0.25, 0.35),
     "hammer": Settings(22, 6, 64, 2, 0.25, 0.35, synergy=0.4, first=6),
-    "pen": Settings(14, 5, 32, 3, 0.2, 0.25, first=3, substeps=5),
-}
-NEAR = {  # near an episode that is known
-    "door": Settings(16, 6, 20, 3, 0.1, 0.15, average=True, deviation=4.0, roughness=10.0, first=2),
-    "hammer": Settings(16, 6, 20, 3, 0.12, 0.18, deviation=2.0, roughness=6.0, first=2),
-    "pen": Settings(14, 5, 24, 3, 0.15, 0.18, deviation=0.3, roughness=1.0, first=2, substeps=5),
+    "pen": Settings(14, 5, 32, 2, 0.2, 0.25, first=3, substeps=5),
 }
 
 
@@ -142,8 +133,8 @@ class Planner:
         q, v = states[..., 1 : 1 + model.nq], states[..., 1 + model.nq : 1 + model.nq + model.nv]
         return np.nan_to_num(COSTS[self.task.name](lambda name: sensed[..., self.places[name]], q, v), nan=1e6)
 
-    def improve(self, knots: np.ndarray, nominal: np.ndarray | None) -> np.ndarray:
-        """One round: from knots ``[K, A]`` to better ones; ``nominal`` ``[H, A]`` is where plans should stay near."""
+    def improve(self, knots: np.ndarray) -> np.ndarray:
+        """One round: from knots ``[K, A]`` to better ones."""
         s, rng = self.settings, self.rng
         n, half = s.samples, s.samples // 2
         noise = rng.standard_normal((n, *knots.shape)) * self.sigma * np.exp(rng.normal(0, 0.5, (n, 1, 1)))
@@ -152,24 +143,10 @@ class Planner:
             along = 0.5 * rng.standard_normal((n, s.knots, 1)) + rng.standard_normal((n, 1, 1))
             noise += s.synergy * along * self.close * (rng.random((n, 1, 1)) < 0.5)
         noise[0] = 0.0
-        if nominal is not None:
-            noise[1] = self.gather @ nominal - knots
-            noise[2] = 0.5 * noise[1]
         tried = np.clip(knots + noise, -1, 1)
         actions = np.clip(np.einsum("hk,nka->nha", self.spread, tried), -1, 1)
         cost = self.simulate(actions)
-        total = cost.mean(1) + cost[:, -3:].mean(1) + s.roughness * (np.diff(actions, axis=1) ** 2).mean((1, 2))
-        if nominal is not None:
-            total += s.deviation * ((actions - nominal) ** 2).mean((1, 2))
-        best = np.argsort(total)[: s.elite]
-        if not s.average:
-            return tried[best[0]]
-        weight = np.exp(-(total[best] - total[best[0]]) / (0.7 * total[best].std() + 1e-9))
-        return np.einsum("n,nka->ka", weight / weight.sum(), tried[best])
-
-
-Prior = Callable[[int], np.ndarray | None]
-"""From the number of the next action to what is likely to be good from there on ``[H, A]``, or None."""
+        return tried[np.argmin(cost.mean(1) + cost[:, -3:].mean(1))]
 
 
 @dataclass
@@ -189,14 +166,12 @@ def plan_episode(
     task: Adroit,
     seed: int,
     settings: Settings,
-    prior: Prior = lambda _: None,
     stop_after: int | None = None,
     length: int | None = None,
 ) -> Trajectory:
     """Run one episode under the planner.
 
     Args:
-        prior: Plans stay near it; where it is None, the planner searches.
         stop_after: End after so many solved steps.
         length: Longest episode; None: the task's.
     """
@@ -206,11 +181,8 @@ def plan_episode(
     length = length or task.spec.max_steps
     while len(found.actions) < length:
         start = len(found.actions)
-        ahead = prior(start)
-        if start == 0 and ahead is not None:
-            knots = planner.gather @ ahead
         for _ in range(1 if start else settings.first):
-            knots = planner.improve(knots, ahead)
+            knots = planner.improve(knots)
         plan = np.clip(planner.spread @ knots, -1, 1)
         for action in plan[: min(settings.replan, length - start)]:
             found.actions.append(action)
