@@ -1,4 +1,8 @@
-"""Which unit of work comes next: parents first, long chains before short ones, workers staying on their task."""
+"""Which unit of work comes next: parents first, long chains before short ones, workers staying on their task.
+
+While many tasks have not been begun, a worker finishes its own before it begins another: what is interrupted then holds
+whole tasks. Over the last ones, long chains come first, so that no worker waits in the end.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,8 @@ from bench.plan import Unit
 
 STAY_S = 10.0
 """A worker that stays on its task keeps its simulators: worth so many seconds of a longer chain elsewhere."""
+LAST_TASKS = 4
+"""With no more tasks to begin than that, long chains come first."""
 
 
 class Schedule:
@@ -22,6 +28,7 @@ class Schedule:
         self._lacks: dict[str, set[str]] = {}  # key of an open unit -> keys of the artefacts that it waits for
         self._children: dict[str, list[str]] = {}
         self._ready: dict[str, list[tuple[float, int, str]]] = {}  # task -> heap of (-urgency, order, key)
+        self._begun: set[str] = set()  # tasks
         self._order = 0
 
     def __len__(self) -> int:
@@ -40,16 +47,20 @@ class Schedule:
 
     def pick(self, last_task: str | None) -> Unit | None:
         """Take the next unit for a worker, whose last one was of ``last_task``; None if none is ready."""
-        best: tuple[float, int, str] | None = None
-        for task, heap in self._ready.items():
+        for heap in self._ready.values():
             while heap and (heap[0][2] not in self._open or self._lacks[heap[0][2]]):
                 heapq.heappop(heap)  # given up, or waiting once more
-            if heap:
-                urgency, order, _ = heap[0]
-                candidate = (urgency - STAY_S * (task == last_task), order, task)
-                best = min(best or candidate, candidate)
+        ready = {task: heap for task, heap in self._ready.items() if heap}
+        if last_task in ready and len(ready.keys() - self._begun) > LAST_TASKS:
+            ready = {last_task: ready[last_task]}
+        best: tuple[float, int, str] | None = None
+        for task, heap in ready.items():
+            urgency, order, _ = heap[0]
+            candidate = (urgency - STAY_S * (task == last_task), order, task)
+            best = min(best or candidate, candidate)
         if best is None:
             return None
+        self._begun.add(best[2])
         key = heapq.heappop(self._ready[best[2]])[2]
         del self._lacks[key]
         return self._open.pop(key)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,6 +51,20 @@ def test_a_worker_stays_on_its_task_unless_another_chain_is_much_longer() -> Non
     long.add(first)
     long.add(other)
     assert long.pick(other.task.id) is first
+
+
+def test_many_tasks_are_finished_one_after_the_other() -> None:
+    task = plan()[0].task
+    units = [
+        replace(unit, key=f"{unit.key}{i}", task=replace(task, id=f"fake/{i}"), demos=None, checkpoint=None)
+        for i in range(10)
+        for unit in plan()[:3]
+    ]
+    left, last, order = schedule(units), None, []
+    while unit := left.pick(last):
+        last = unit.task.id
+        order.append(last)
+    assert order[:15] == [f"fake/{i}" for i in range(5) for _ in range(3)]
 
 
 def test_what_needs_a_lost_artefact_is_given_up_with_its_children() -> None:
