@@ -56,7 +56,7 @@ class TaskSpec:
     max_steps: int  # control steps of an episode
     min_success_steps: int  # a demo is accepted if `success` was seen in at least so many steps
     engine: str  # simulator and versions, e.g. "metaworld 3.1.1, mujoco 3.3.0"
-    assets: str  # asset set and version of the scenes and of the point-cloud pipeline, e.g. "metaworld-v3/1"
+    assets: str  # asset set and version of the scenes and of the point-cloud pipeline, e.g. "metaworld-v3/2"
     images: str | None = None  # version of its pictures, e.g. "metaworld-rgb/1"; None: it has none (see `ImageTask`)
     hand: HandPlace | None = None  # None where the state does not tell it
     demo_factor: int = 1  # times a profile's demonstrations: more than 1 where a suite's protocol trains on more

@@ -35,7 +35,7 @@ SIZES: dict[str, ImageSizes] = {
     "lite": ImageSizes(VisionSizes(76, 16, 5, (32,), 1, 32), 32, 64, (32, 32, 64), 5, 64),
     "paper": ImageSizes(VisionSizes(76, 64, 7, (64, 128, 256, 512), 2, 32), 64, 64, (512, 1024, 2048), 2, 128),
 }
-_NONE = NetSizes(0, (1,), 1, 1, (8,), 1, 4)  # `ChunkPolicy` makes networks for clouds first: the least ones
+_NONE = NetSizes(False, 0, (1,), 1, 1, (8,), 1, 4)  # `ChunkPolicy` makes networks for clouds first: the least ones
 
 
 class ImageNormalizer(nn.Module):

@@ -154,7 +154,7 @@ def _demos_words(spec: Mapping[str, Any]) -> str:
     """Nothing where all demonstrations are those of the experts."""
     imported = spec.get("demos") or {}
     sets = ", ".join(f"{escape_markdown(task)} ({key})" for task, key in imported.items())
-    return f"- Demonstrations: imported for {sets}; of the scripted experts for other tasks.\n" if sets else ""
+    return f"- Demonstrations: imported for {sets}; of the experts for other tasks.\n" if sets else ""
 
 
 def _weights_words(spec: Mapping[str, Any]) -> str:

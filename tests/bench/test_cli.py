@@ -30,7 +30,7 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", "--methods", "sdn"], "unknown method 'sdn': did you mean sdm?"),
+        (["run", "--methods", "sdn"], "unknown method 'sdn': did you mean sdm or sdm2d?"),
         (["run", "--methods", "dp3", "--tasks", "metaworld/drawr-open"], "did you mean metaworld/drawer-open"),
         (["run", "--methods", "dp3", "--profile", "lit"], "did you mean lite?"),
         (["run", "--methods", "dp3@nfe=none"], "nfe"),
@@ -44,7 +44,7 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
         (["run", "--methods", "dp3", "--workers", "-1"], "greater than or equal to 0"),
         (["run", "--methods", "dp3", "--workers", "0", "--ray-address", "auto"], "give one of them"),
         (["run", "--methods", "dp3", "--profile", "smoke", "--ray-address", "127.0.0.1:1"], "nobody answers"),
-        (["latency", "--methods", "sdn"], "unknown method 'sdn': did you mean sdm?"),
+        (["latency", "--methods", "sdn"], "unknown method 'sdn': did you mean sdm or sdm2d?"),
         (["latency", "--methods", "sdm", "--task", "metaworld"], "stands for 50 tasks"),
         (["latency", "--methods", "sdm", "--threads", "2"], "'both'"),
         (["latency", "--methods", "sdm", "--blocks", "2"], "greater than or equal to 5"),
