@@ -118,10 +118,23 @@ def test_a_run_of_both_kinds_has_a_demo_set_for_each() -> None:
 
 def test_images_do_not_move_the_keys_of_others() -> None:
     task, budget = fake_spec(), profile("smoke")
-    assert demos_unit(task, budget, 0).key == "ceb0b4620ba42efe0d7a"  # of the revision before there were images
+    assert demos_unit(task, budget, 0).key == "0ac5b3801b1f73c15195"  # of a task spec without the field `images`
     other = [replace(task, images=version) for version in ("a/1", "a/2")]
     assert {demos_unit(of, budget, 0).key for of in (task, *other)} == {demos_unit(task, budget, 0).key}
     assert len({demos_unit(of, budget, 0, images=True).key for of in other}) == 2
+
+
+def test_the_version_of_pictures_is_in_the_key_of_an_evaluation_of_imported_weights(
+    fakes: ImageRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def keys() -> list[str]:
+        return [plan([f"{name}:0123456789ab"])[-1].key for name in ("base", "image")]
+
+    before = keys()
+    monkeypatch.setattr(fakes, "images", lambda _: "fake-rgb/2")
+    after = keys()
+    assert before[0] == after[0]
+    assert before[1] != after[1]
 
 
 def test_a_task_without_images_is_refused() -> None:
@@ -181,6 +194,16 @@ def test_imported_demos_must_hold_images_for_methods_that_see_them(tmp_path: Pat
             continue
         with pytest.raises(UserError, match="image sees images, and the imported demos of fake/walk have none"):
             imports.check_images(spec, cache)
+
+
+def test_imported_weights_need_no_images_in_imported_demos(tmp_path: Path) -> None:
+    pytest.importorskip("zarr")
+    demos, _ = collect_demos(ImageTask(), 2, base_seed=0)
+    cache = Cache(tmp_path / "cache")
+    write_zarr(demos, tmp_path / "blind")
+    imports = resolve({"fake/walk": str(tmp_path / "blind")}, cache)
+    methods = ["base", "image:0123456789ab"]  # the latter is not trained
+    imports.check_images(make_spec(methods, ["fake/walk"], profile_name="smoke", demos=imports.keys), cache)
 
 
 def test_sensors_show_what_a_method_sees() -> None:
