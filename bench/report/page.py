@@ -122,14 +122,13 @@ def _missing(measures: Measures) -> str:
 
 def _protocol(run: Run, measures: Measures) -> Iterable[str]:
     manifest, spec = run.manifest, run.manifest["spec"]
+    taken = "".join(f"- {escape_markdown(line)}\n" for line in imported(spec))
     yield (
         f"- Success: an episode counts if the task reported success in any control step. {spec['episodes']} test "
         f"episodes per task, method and training seed; the same initial states for all methods. Training seeds: "
         f"{', '.join(map(str, spec['seeds']))}. Checkpoints: the last weights, none selected.\n"
         "- Learning curves: selection episodes, which share no initial state with the test episodes.\n"
-        f"{_demos_words(spec)}"
-        f"{_weights_words(spec)}"
-        f"- {_latency_words(measures)}"
+        f"{taken}- {_latency_words(measures)}"
     )
     git = manifest.get("git") or {}
     changes = f", uncommitted changes (SHA-256 {git['diff_sha256']})" if git.get("dirty") else ""
@@ -150,18 +149,14 @@ def _protocol(run: Run, measures: Measures) -> Iterable[str]:
         yield f"Command:\n\n{fence}sh\n{text}\n{fence}"
 
 
-def _demos_words(spec: Mapping[str, Any]) -> str:
-    """Nothing where all demonstrations are those of the experts."""
-    imported = spec.get("demos") or {}
-    sets = ", ".join(f"{escape_markdown(task)} ({key})" for task, key in imported.items())
-    return f"- Demonstrations: imported for {sets}; of the scripted experts for other tasks.\n" if sets else ""
-
-
-def _weights_words(spec: Mapping[str, Any]) -> str:
-    """Nothing where all weights were trained in the run."""
-    imported = [text for text in spec["methods"] if re.search(f":{WEIGHTS.pattern}(?=[+@]|$)", text)]
-    names = ", ".join(map(escape_markdown, imported))
-    return f"- Weights: imported, not trained here, for {names} (method:hash of the weights).\n" if names else ""
+def imported(spec: Mapping[str, Any]) -> list[str]:
+    """What a run took from others: a line for demonstrations, one for weights; none where it made all itself."""
+    lines = []
+    if sets := ", ".join(f"{task} ({key})" for task, key in (spec.get("demos") or {}).items()):
+        lines.append(f"Demonstrations: imported for {sets}; of the experts for other tasks.")
+    if names := [text for text in spec["methods"] if re.search(f":{WEIGHTS.pattern}(?=[+@]|$)", text)]:
+        lines.append(f"Weights: imported, not trained here, for {', '.join(names)} (method:hash of the weights).")
+    return lines
 
 
 def _latency_words(measures: Measures) -> str:

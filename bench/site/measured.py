@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from bench.report.page import imported
 from bench.site.context import Context, facts
 from bench.site.html import Html, el, join
 
@@ -19,6 +20,7 @@ def measured(context: Context) -> Html:
         el("li", f"Success counts if the task reports it in any control step. {spec['episodes']} test episodes per "
            "task, method and training seed, from the same initial states for all methods. Training seeds: "
            f"{', '.join(map(str, spec['seeds']))}. Checkpoints: the last weights, none selected."),
+        [el("li", line) for line in imported(spec)],
         el("li", "Episodes that ended in an error count as failures."),
         el("li", "Learning curves are of selection episodes, which share no initial state with test episodes."),
         el("li", _latency(timed)),
