@@ -152,7 +152,7 @@ TASKS = {
     "another suite": (changed(Reach, spec=replace(Reach.spec, suite="other")), "the first part of spec.id, 'toy'"),
     "no steps": (changed(Reach, spec=replace(Reach.spec, max_steps=0)), "spec.max_steps is 0"),
     "no demonstrations": (changed(Reach, spec=replace(Reach.spec, demo_factor=0)), "spec.demo_factor is 0"),
-    "a hand outside of the state": (with_hand(Reach.spec.agent_pos_dim - 2, (0.0, 0.0, 0.0)), "values of agent_pos start there"),
+    "a hand outside of the state": (with_hand(Reach.spec.agent_pos_dim - 2, (0.0, 0.0, 0.0)), "agent_pos start there"),
     "a flat hand": (with_hand(0, (0.0, 0.0)), "spec.hand.offset has shape [2]"),
     "a hand that is stretched": (
         with_hand(0, (0.0, 0.0, 0.0), ((2.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))), "rows must be orthonormal",
