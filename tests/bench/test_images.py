@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -9,14 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from torch import Tensor
 
 from bench import registry
-from bench.artifacts import Cache, pack_demos, unpack_demos
+from bench.artifacts import Artifact, Cache, pack_demos, unpack_demos
 from bench.clocks import record_inputs, timed_call
 from bench.demo_files import read_zarr, write_zarr
 from bench.demo_import import resolve
 from bench.demos import collect_demos
+from bench.demos_command import export_demos
 from bench.interfaces import (
     DemoSet,
     ImageObservation,
@@ -176,6 +179,16 @@ def test_zarr_stores_keep_images(tmp_path: Path) -> None:
     again, notes = read_zarr(tmp_path / "small")
     assert len(again.image) == 0
     assert notes == ["not used: data/img"]
+
+
+def test_an_export_without_images_says_so(tmp_path: Path) -> None:
+    pytest.importorskip("h5py")
+    pytest.importorskip("minari")
+    demos, _ = collect_demos(ImageTask(), 2, base_seed=0, images=True)
+    cache, key, said = Cache(tmp_path / "cache"), "a" * 20, io.StringIO()
+    cache.save(key, Artifact(pack_demos(demos), {"kind": "demos", "task": {"id": "fake/walk"}}))
+    export_demos(key, tmp_path / "walk-v0", "smoke", cache, Console(file=said, width=200), "minari")
+    assert "images left out" in said.getvalue()
 
 
 def test_imported_demos_must_hold_images_for_methods_that_see_them(tmp_path: Path) -> None:
