@@ -299,7 +299,7 @@ def test_the_hand_is_the_origin_of_the_cloud(task, demos):
     step = torch.tensor([1.0, 2.0, 3.0])
     moved = state.clone()
     moved[:, 2:5] += step
-    for profile, shifts in (("smoke", True), ("paper", False)):
+    for profile, shifts in (("lite", True), ("paper", False)):
         with torch.device("meta" if profile == "paper" else "cpu"):
             networks = Networks(task, SIZES[profile])
         if not shifts:
