@@ -135,8 +135,8 @@ def _protocol(run: Run, measures: Measures) -> Iterable[str]:
     facts = {
         "engines": ", ".join(sorted(set(run.episodes["engine"]))),
         "assets": ", ".join(sorted(set(run.episodes["assets"]))),
-        "versions": _pairs(manifest.get("versions")),
-        "hardware": _pairs(manifest.get("hardware")),
+        "versions": pairs(manifest.get("versions")),
+        "hardware": pairs(manifest.get("hardware")),
         "code": f"{git.get('revision') or 'not in a checkout'}{changes}",
         "started": str(manifest.get("created") or ""),
         "wall time": f"{manifest['wall_seconds'] / 60:.1f} min" if manifest.get("wall_seconds") else "",
@@ -170,7 +170,7 @@ def _latency_words(measures: Measures) -> str:
         f"in the headline; {timed['n'].min()} or more calls each on recorded observations, after warm-up, in a process "
         "of its own. `e2e` goes from the raw scan to the action (crop and point sampling included), `policy` is "
         "encoder and sampler, `sample` the generative head alone. NFE is network evaluations per call. "
-        f"Machine: {escape_markdown(_pairs(row['hardware']))}."
+        f"Machine: {escape_markdown(pairs(row['hardware']))}."
     )
 
 
@@ -205,7 +205,8 @@ def _half_width(n: int) -> float:
     return 100 * z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
 
 
-def _pairs(values: Mapping[str, Any] | None) -> str:
+def pairs(values: Mapping[str, Any] | None) -> str:
+    """``name value, name value``; what has no value is left out."""
     shown = ((k, ", ".join(map(str, v)) if isinstance(v, list) else v) for k, v in (values or {}).items())
     return ", ".join(f"{key} {value}" for key, value in shown if value not in (None, ""))
 
