@@ -56,7 +56,8 @@ def run(
         seeds: training seeds.
         profile: sizes and budgets: ``smoke``, ``lite`` or ``paper``.
         episodes: test episodes per cell; None: as many as the profile says.
-        demos: by task id, a Zarr store or the key of an imported demo set to train on, instead of the expert's.
+        demos: by task id, a Zarr store, a Minari dataset or the key of an imported demo set to train on, instead of
+            the expert's.
         control_hz: also evaluate in real time, at so many control steps per second.
         cell_timeout: seconds that one training or evaluation may take before it counts as an error.
         out: folder of the records; None: one below ``results`` whose name tells the run.
@@ -134,19 +135,19 @@ def prepare(
     if ray_address and workers == 0:
         raise UserError("--workers 0 works in this process, --ray-address on a cluster: give one of them")
     torch_device = find_device(device)
-    artefacts = Path(cache) if cache else (Path(out).parent if out else RESULTS) / "cache"
-    imports = resolve(demos, Cache(artefacts))
+    artefacts = Cache(Path(cache) if cache else (Path(out).parent if out else RESULTS) / "cache")
+    imports = resolve(demos, artefacts)
     spec = make_spec(methods, tasks, seeds, profile, episodes, control_hz=control_hz, demos=imports.keys)
-    require_weights(make_plan(spec, torch_device), Cache(artefacts))
-    imports.check_images(spec, Cache(artefacts))
+    require_weights(make_plan(spec, torch_device), artefacts)
+    imports.check_images(spec, artefacts)
     for note in imports.notes:
         console.print(note, highlight=False, markup=False, soft_wrap=True)
     if not dry_run:
-        imports.keep(Cache(artefacts))
+        imports.keep(artefacts)
     folder = Path(out) if out else RESULTS / _run_name(spec, ",".join(tasks), torch_device)
     command = _command(spec, folder, demos)
     return spec, app.Settings(
-        folder, artefacts, Path(reports), workers, ray_address, torch_device, dry_run,
+        folder, artefacts.folder, Path(reports), workers, ray_address, torch_device, dry_run,
         cell_timeout_s=cell_timeout_s, command=command,
     )  # fmt: skip
 

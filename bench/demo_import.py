@@ -61,11 +61,14 @@ class Imports:
         """Refuse methods that see images where they shall train on a set without. Raises `UserError`."""
         specs = registry.tasks().specs()
         for name, key in self.keys.items():
-            kinds = {m: registry.describe(Variant.parse(m).method, specs[name], spec.profile, {}) for m in spec.methods}
-            seeing = [method for method, (of, _) in kinds.items() if of.observation == "image"]
+            trained = [variant for variant in map(Variant.parse, spec.methods) if not variant.weights]
+            kinds = {v: registry.describe(v.method, specs[name], spec.profile, {})[0].observation for v in trained}
+            seeing = [variant for variant, kind in kinds.items() if kind == "image"]
+            if not seeing:
+                continue
             artifact = self.artifacts.get(key)
             demos = unpack_demos(artifact.data) if artifact else load_imported(key, specs[name], cache)
-            if seeing and not len(demos.image):
+            if not len(demos.image):
                 raise UserError(
                     f"{seeing[0]} sees images, and the imported demos of {name} have none: leave out --demos, or "
                     f"import a set with {IMAGES}"

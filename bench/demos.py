@@ -57,9 +57,7 @@ solved it, from 0."""
 
 
 def _expert_episode(task: Task, seed: int, images: bool) -> _Episode | None:
-    """One episode of the expert.
-
-    None if it is not accepted.
+    """One episode of the expert; None if it is not accepted.
 
     The actions are found first and the clouds rendered in a replay, so that a rejected episode costs no rendering.
     """

@@ -32,6 +32,8 @@ def export_demos(
     demos, title = find_demos(source, profile_name, cache, console)
     {"zarr": write_zarr, "minari": write_minari}[form](demos, out)
     _say(console, f"{title}: {counts(demos)}")
+    if form == "minari" and len(demos.image):
+        _say(console, "images left out; --format zarr keeps them")
     _say(console, f"written: {out}")
 
 

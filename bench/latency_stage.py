@@ -1,10 +1,9 @@
 """Latency as the last stage of a run: one task per suite, every variant of the run, a job per thread mode.
 
 The network of a method is the same for all tasks of a suite, so one task stands for its suite: the first of the run
-whose trainings did not fail.
-Everything is compared with the teacher at its default options that sees the same (point clouds with point clouds,
-images with images) in the same runtime (eager with eager, compiled with compiled). It is timed in turn with it whether
-the run evaluates it or not.
+whose trainings did not fail. Everything is compared with the teacher at its default options that sees the same (point
+clouds with point clouds, images with images) in the same runtime (eager with eager, compiled with compiled). It is
+timed in turn with it whether the run evaluates it or not.
 """
 
 from __future__ import annotations
@@ -33,8 +32,8 @@ def latency_jobs(units: Sequence[Unit], device: str, failed: Collection[str] = (
         cell = (whole or candidates)[0]
         timed = {(u.variant, u.checkpoint): u for u in cell}
         roots: dict[ObservationKind, Unit] = {}
-        for chain in sorted((lineage(units, u) for u in cell), key=lambda chain: len(chain) == 1):
-            roots.setdefault(_sees(chain[-1]), chain[0])  # the teacher, where there is a student
+        for chain in sorted((lineage(units, u) for u in cell), key=_far_from_a_teacher):
+            roots.setdefault(_sees(chain[-1]), chain[0])
         bases = {_peers(u): _base(roots[_sees(u)], u) for u in cell}
         timed = {(base, roots[kind].key): roots[kind] for (kind, _), base in bases.items()} | timed
         variants, checkpoints = zip(*timed, strict=True)
@@ -46,6 +45,12 @@ def latency_jobs(units: Sequence[Unit], device: str, failed: Collection[str] = (
             for mode in modes_for(device, profile.latency_modes)
         ]
     return jobs
+
+
+def _far_from_a_teacher(chain: Sequence[Unit]) -> tuple[bool, bool]:
+    """Sorts lineages: those of students first, and last students of which only the weights were imported."""
+    assert chain[0].method is not None
+    return len(chain) == 1, chain[0].method.teacher is not None
 
 
 def _sees(unit: Unit) -> ObservationKind:

@@ -63,13 +63,13 @@ class Timer:
     def _count_evaluation(self, *_: object) -> None:
         self.nfe += 1
 
-    def _scans(self) -> Sequence[Reading]:
+    def _readings(self) -> Sequence[Reading]:
         self._next = (self._next + 1) % len(self._inputs)
         return self._inputs[self._next]
 
     def _call(self, policy: Policy | None = None) -> tuple[float, ...]:
         with torch.inference_mode():
-            return timed_call(policy or self.contender.method, self._task, self._scans(), self._generator)
+            return timed_call(policy or self.contender.method, self._task, self._readings(), self._generator)
 
     def warm_up(self, seconds: float) -> float:
         """Call until at least 20 calls and ``seconds`` have passed and the median of ten calls is steady within 2 %.
@@ -92,7 +92,7 @@ class Timer:
                 last, before = np.median(times[-10:]), np.median(times[-20:-10])
                 self.warm = bool(abs(last / before - 1) < _STEADY)
         with torch.inference_mode():
-            self._flops = count_flops(self.contender.method, self._task, self._scans(), self._generator)
+            self._flops = count_flops(self.contender.method, self._task, self._readings(), self._generator)
         idle = NoOp(self.contender.method, self._task.spec.action_dim)
         self._harness_ms = float(np.median([self._call(idle)[1] for _ in range(_NO_OP_CALLS)]))
         gc.collect()
@@ -107,8 +107,8 @@ class Timer:
             self.blocks.append(np.array([self._call() for _ in range(calls)]))
             with torch.inference_mode():
                 for _ in range(math.ceil(calls / 10)):
-                    method, scans = self.contender.method, self._scans()
-                    self._unsynchronised.append(unsynchronised_call(method, self._task, scans, self._generator))
+                    method, readings = self.contender.method, self._readings()
+                    self._unsynchronised.append(unsynchronised_call(method, self._task, readings, self._generator))
         finally:
             gc.enable()
         self._peak_rss = _peak_rss_mb()  # here, as making the row takes memory too

@@ -130,7 +130,7 @@ def lineage(units: Iterable[Unit], unit: Unit) -> list[Unit]:
 
 
 def observation_of(variant: Variant, task: TaskSpec, budget: Profile) -> ObservationKind:
-    """What a method sees."""
+    """What a method sees of a task."""
     return registry.describe(variant.method, task, budget.name, {})[0].observation
 
 
@@ -193,11 +193,13 @@ def _evaluate_unit(variant: Variant, trained: Unit, episodes: int, device: str) 
         "protocol": PROTOCOL, "kind": "evaluate", "checkpoint": trained.key, "options": dict(variant.options),
         "episodes": episodes,
     }  # fmt: skip
-    if variant.weights:  # what the key of a training would hold
+    if variant.weights:  # what the key of a training, and those of its demos, would hold
         identity |= {
             "task": task_identity(trained.task), "method": training_identity(method), "code": code, "device": device,
             "base_seed": trained.base_seed,
         }  # fmt: skip
+        if method.observation == "image":
+            identity["images"] = trained.task.images
     if variant.runtime != EAGER:
         identity["runtime"] = [variant.runtime, versions_of(variant.runtime)]
     key = content_key(identity)

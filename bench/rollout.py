@@ -1,4 +1,4 @@
-"""The one evaluator: episodes in lockstep, batched policy calls, clouds only where the policy looks."""
+"""The one evaluator: episodes in lockstep, batched policy calls, clouds or pictures only where the policy looks."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def rollout(
         base_seed: Of the policy's noise, which is the same for every method: pairs share initial state and noise.
         training_seed: Second part of the noise seed.
         realtime: How long the policy keeps the robot waiting; None: the world stands still while it thinks.
-        recorder: Shown the clouds that the policy sees, and how episodes end; changes nothing.
+        recorder: Shown the clouds that the policy sees (pictures are not kept), and how episodes end; changes nothing.
         on_progress: Called with the fraction done.
     """
     episodes = []
@@ -136,7 +136,7 @@ class _Lane:
     def execute(self, chunk: np.ndarray) -> None:
         """Execute a chunk ``[K, A]`` after the wait for it, in which the last action is executed again.
 
-        Success is looked at in every step, a cloud made only for the frames in use.
+        Success is looked at in every step, a cloud or picture made only for the frames in use.
         """
         episode = self.episode
         if episode.done:

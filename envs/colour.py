@@ -1,9 +1,9 @@
 """A colour camera without OpenGL, for any MuJoCo scene: the rays of `envs.raycast`, shaded.
 
-Each ray takes the colour of the geom that it hits (``rgba`` of its material or its own; a textured material counts by
-the mean of its texture), times MuJoCo's diffuse light: ambient and diffuse headlight, and the lights of the scene, each
-by its direction alone (Lambert's law). Normals are those of the depth image, towards the camera. There are no textures,
-shadows, reflections, highlights or transparency; what is wholly transparent is not there at all.
+Each ray takes the colour of the geom or site that it hits (``rgba`` of its material or its own; a textured material
+counts by the mean of its texture), times MuJoCo's diffuse light: ambient and diffuse headlight, and the lights of the
+scene, each by its direction alone (Lambert's law). Normals are those of the depth image, towards the camera. There are
+no textures, shadows, reflections, highlights or transparency; what is wholly transparent is not there at all.
 Four rays for a pixel, two by two, keep small parts from flickering. Pictures and times: `docs/image-observations.md`.
 """
 
@@ -37,7 +37,7 @@ class ColourCamera:
         self.camera = replace(camera, width=RAYS * camera.width, height=RAYS * camera.height)
         self._rays = np.ascontiguousarray(self.camera.rays())
         self._sky = _sky(model)
-        self._colours = _geom_colours(model)
+        self._colours = _colours(model)
         self._ambient = np.array(model.vis.headlight.ambient, np.float64)
         lights = [np.array(model.vis.headlight.diffuse)] if model.vis.headlight.active else []
         self._lights = np.concatenate([np.reshape(lights, (-1, 3)), model.light_diffuse[model.light_active != 0]])
@@ -53,15 +53,15 @@ class ColourCamera:
         return _shade(depth, hit, self._rays, self._colours, self._sky, self._ambient, self._lights, towards)
 
 
-def _geom_colours(model: mujoco.MjModel) -> np.ndarray:
-    """Red, green and blue of every geom ``[G, 3]`` in 0..1."""
-    colours = model.geom_rgba[:, :3].astype(np.float64)
-    for geom, material in enumerate(model.geom_matid):
+def _colours(model: mujoco.MjModel) -> np.ndarray:
+    """Red, green and blue ``[G + S, 3]`` in 0..1 of every geom, then of every site: by id, as in `Scene`."""
+    colours = np.concatenate([model.geom_rgba[:, :3], model.site_rgba[:, :3]]).astype(np.float64)
+    for row, material in enumerate(np.concatenate([model.geom_matid, model.site_matid])):
         if material >= 0:
-            colours[geom] = model.mat_rgba[material, :3]
+            colours[row] = model.mat_rgba[material, :3]
             texture = model.mat_texid[material, mujoco.mjtTextureRole.mjTEXROLE_RGB]
             if texture >= 0:
-                colours[geom] *= _mean_colour(model, texture)
+                colours[row] *= _mean_colour(model, texture)
     return colours
 
 

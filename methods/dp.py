@@ -15,7 +15,8 @@ from torch import Tensor
 
 from bench.interfaces import DemoSet, TaskSpec
 from methods.dp3 import Dp3, Dp3Config
-from methods.images import SIZES, SeesImages
+from methods.images import SIZES, ImageNetworks, SeesImages
+from methods.joint import JointTraining
 from methods.nets.diffusion import TRAIN_STEPS
 from methods.nets.image_encoder import random_crops
 from methods.nets.optim import Optimizer, initialise
@@ -53,15 +54,25 @@ class Dp(Dp3, SeesImages):
         """Fit the normaliser, initialise the networks from ``generator``, build the optimiser."""
         initialise(self.ema, generator)
         self.ema.normalizer.fit(self._to_device(demos.agent_pos), self._to_device(demos.action))
-        self._pictures, self._states = self._normalised_frames(demos)
+        self._joint = _ImageTraining(self.ema, *self._normalised_frames(demos), self.config)
+        self._modules, self._optimizers = {"net": self._joint.net}, {"net": self._joint.optimizer}
         self._thaw()
-        self._net = trainable(self.ema).train()
-        c = self.config
-        parts = (self._net.encoder, self._net.unet)
-        self._optimizer = Optimizer(parts, c.lr, c.train_steps, c.warmup, c.weight_decay, c.clip)
-        self._modules, self._optimizers, self._counters = {"net": self._net}, {"net": self._optimizer}, {"ema": 0}
 
-    def _encode(self, frames: Tensor, generator: torch.Generator) -> Tensor:
-        """Features ``[M, D]`` of frames ``[M]``, cropped at random, with a graph."""
-        pictures = random_crops(self._pictures[frames], self.config.sizes.vision.crop, generator)
-        return self._net.encoder(pictures, self._states[frames])
+
+class _ImageTraining(JointTraining):
+    """The same training with pictures ``[T, 84, 84, 3]`` and normalised states ``[T, P]`` of all frames."""
+
+    def __init__(self, averaged: ImageNetworks, pictures: Tensor, states: Tensor, config: Dp3Config) -> None:
+        self._averaged, self._config, self._pictures, self._states = averaged, config, pictures, states
+        averaged.thaw()
+        self.net = trainable(averaged).train()
+        parts = (self.net.encoder, self.net.unet)
+        self.optimizer = Optimizer(
+            parts, config.lr, config.train_steps, config.warmup, config.weight_decay, config.clip
+        )
+
+    def condition(self, frames: Tensor, generator: torch.Generator) -> Tensor:
+        """Encode windows ``[B, To]`` of frames, cropped at random, with a graph: ``[B, C]``."""
+        flat = frames.to(self._states.device).flatten()
+        pictures = random_crops(self._pictures[flat], self._config.sizes.vision.crop, generator)
+        return self.net.encoder(pictures, self._states[flat]).view(len(frames), -1)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import mujoco
 import numpy as np
+from adroit_planner import rest
 
 import envs
 from bench.interfaces import Outcome
@@ -105,10 +106,8 @@ def features(task: Adroit) -> np.ndarray:
     return np.concatenate([task.state_vector(), np.clip(task._env.data.qvel, -20.0, 20.0)]).astype(np.float32)
 
 
-def rest(name: str) -> tuple[int, np.ndarray]:
-    """How many numbers a state has, and the action that holds all joints at zero or near it ``[A]``, float32."""
+def quiet(name: str) -> Policy:
+    """A policy that holds all joints at zero or near it."""
     task = task_of(name)
     task.reset(0)
-    env = task._env
-    low, high = env.model.actuator_ctrlrange.T
-    return len(task.state_vector()), ((np.clip(0.0, low, high) - env.act_mean) / env.act_rng).astype(np.float32)
+    return Policy.constant(len(task.state_vector()), rest(task).astype(np.float32))

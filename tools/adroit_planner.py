@@ -1,8 +1,9 @@
-"""Sampling model-predictive control for the Adroit tasks: where the episodes in `envs/experts` come from.
+"""Sampling model-predictive control for the Adroit tasks: where the planned episodes come from.
 
+These are the pen's, in `envs/experts`, and those that the training of door and hammer starts from (`adroit_start`).
 Predictive sampling (Howell et al., 2022) over spline knots of the actions: sample action sequences around a plan,
-simulate them, take the best, execute its first actions, shift, repeat. Actions are
-those of the task: 50 per second, each held for ten physics steps.
+simulate them, take the best, execute its first actions, shift, repeat. Actions are those of the task: 50 per second,
+each held for ten physics steps.
 """
 
 from __future__ import annotations
@@ -172,6 +173,9 @@ def plan_episode(
     """Run one episode under the planner.
 
     Args:
+        task: Where it is executed.
+        seed: Of the episode and of the sampling.
+        settings: How to plan.
         stop_after: End after so many solved steps.
         length: Longest episode; None: the task's.
     """

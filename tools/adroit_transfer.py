@@ -3,7 +3,7 @@
 Door and hammer differ between episodes only in where the door stands and how high the nail is; the hand starts alike.
 So the palm is led along the same path beside the object: at every step the joints of arm and wrist are changed until
 the palm is displaced as the object is (damped least squares), and the actions with them. Nothing is simulated for that,
-and episodes made so are alike, which makes them easy to imitate. The pen is always in the same place.
+and episodes made so are alike, which makes them easy to imitate.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def transfer(name: str, env: object, actions: np.ndarray, joints: np.ndarray, sh
     """Actions for an object that is elsewhere.
 
     Args:
-        name: ``door``, ``hammer`` or ``pen``.
+        name: ``door`` or ``hammer``.
         env: The package's environment; its model is read.
         actions: ``[T, A]`` of the planned episode.
         joints: ``[T, Q]`` of it, before each action.
@@ -30,7 +30,7 @@ def transfer(name: str, env: object, actions: np.ndarray, joints: np.ndarray, sh
     Returns:
         ``[T, A]``, float32, in [-1, 1].
     """
-    if name not in RAMPS or not np.any(shift):
+    if not np.any(shift):
         return actions.astype(np.float32)
     model = env.model  # type: ignore[attr-defined]
     moved = model.nu - FINGERS

@@ -23,7 +23,6 @@ from bench.cli import app
 
 ROOT = Path(__file__).parents[1]
 OUTSIDE = re.compile(r"\]\(((?:\.\./)+[\w./-]+\.(?:py|ipynb))(?=[)#])")
-
 REMOTE = re.compile(r"<(?:script|img|iframe|source)\b[^>]*\bsrc=\"?(?:https?:)?//|<link\b[^>]*\bhref=\"?(?:https?:)?//")
 
 

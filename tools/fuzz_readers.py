@@ -87,8 +87,6 @@ figures = [
   { trust = "derived", method = "DP3", suite = "x", group = "all", metric = "inference_time", value = 1, unit = "ms" },
 ]
 """
-
-
 WRITES = {
     "os.mkdir": 1, "os.rename": 2, "os.remove": 1, "os.rmdir": 1, "os.link": 2, "os.symlink": 2, "os.truncate": 1,
     "os.chmod": 1, "os.chown": 1, "os.utime": 1, "shutil.rmtree": 1,

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from adroit_episodes import Episode, Job, play, rest
+from adroit_episodes import Episode, Job, play, quiet
 from adroit_start import demonstrate
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -64,10 +64,10 @@ SETTINGS = {
 class Learner:
     """Actor, critic and their optimiser for O state numbers and V velocities."""
 
-    def __init__(self, rows: np.ndarray, quiet: Policy, settings: Settings, device: str) -> None:
-        """``rows`` ``[M, O + V]`` are states that the inputs are normalised by; at first it acts about as ``quiet``."""
+    def __init__(self, rows: np.ndarray, first: Policy, settings: Settings, device: str) -> None:
+        """``rows`` ``[M, O + V]`` are states that the inputs are normalised by; at first it acts about as ``first``."""
         self.settings, self.device, w = settings, device, settings.width
-        self.n_state, n_action = len(quiet.shift), len(quiet.b2)
+        self.n_state, n_action = len(first.shift), len(first.b2)
         self.shift = torch.tensor(rows.mean(0), device=device)
         self.scale = torch.tensor(np.maximum(rows.std(0), 0.02), device=device)
         self.actor = nn.Sequential(
@@ -78,7 +78,7 @@ class Learner:
         ).to(device)
         with torch.no_grad():
             self.actor[4].weight.mul_(0.1)
-            self.actor[4].bias.copy_(torch.tensor(quiet.b2))
+            self.actor[4].bias.copy_(torch.tensor(first.b2))
         self.log_std = nn.Parameter(torch.full((n_action,), float(np.log(settings.std)), device=device))
         self.optimiser = torch.optim.Adam([
             {"params": [*self.actor.parameters(), self.log_std], "lr": settings.rate},
@@ -216,23 +216,22 @@ def train(
     """Train and write the two files."""
     began = time.monotonic()
     torch.manual_seed(seed)
-    quiet = Policy.constant(*rest(name))
+    still = quiet(name)
     numbers = iter(range(EVALUATION))
     jobs = lambda policy, std, count: [Job(name, policy, std, seed, next(numbers)) for _ in range(count)]  # noqa: E731
-    first = settings.critic_only
-    if not resume:
-        planned = [e for e in parallel(demonstrate, jobs(quiet, None, settings.clones)) if e is not None]
+    if resume:
+        noise = np.full(len(still.b2), settings.std, np.float32)
+        states = np.concatenate([e.states for e in parallel(play, jobs(still, noise, settings.episodes))])
+        learner = Learner(states, still, settings, device)
+        learner.load(load_file(resume))
+        first = 2  # the optimiser starts anew, and the critic needs hardly any lead
+    else:
+        planned = [e for e in parallel(demonstrate, jobs(still, None, settings.clones)) if e is not None]
         states, actions = (np.concatenate([e[k] for e in planned]) for k in (0, 1))
-        learner = Learner(states, quiet, settings, device)
+        learner = Learner(states, still, settings, device)
         loss = learner.clone(states, actions)
         say(f"{name}: cloned {len(planned)} of {settings.clones} planned episodes, loss {loss:.5f}")
-    else:
-        noise = np.full(len(quiet.b2), settings.std, np.float32)
-        states = np.concatenate([e.states for e in parallel(play, jobs(quiet, noise, settings.episodes))])
-        learner = Learner(states, quiet, settings, device)
-    if resume:
-        learner.load(load_file(resume))
-        first = 2
+        first = settings.critic_only
     best = (-1.0, -np.inf)
     for iteration in range(iterations + 1):
         late = time.monotonic() - began > 60 * minutes

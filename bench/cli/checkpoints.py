@@ -8,12 +8,11 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from bench.cli.options import RESULTS, make_console, say
+from bench.cli.options import CACHE, make_console, say
 from bench.interfaces import UserError
 
 app = typer.Typer(help="Weights of others: import them, evaluate them as a method.", no_args_is_help=True)
 CacheFolder = Annotated[Path, typer.Option("--cache", envvar="BENCH_CACHE", help="Folder of checkpoints.")]
-CACHE = RESULTS / "cache"
 
 
 @app.command(name="import")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.options import RESULTS, make_console
+from bench.cli.options import CACHE, make_console
 
 app = typer.Typer(help="Export, import and look at demo sets.", no_args_is_help=True)
 CacheFolder = Annotated[Path, typer.Option("--cache", envvar="BENCH_CACHE", help="Folder of demo sets.")]
@@ -25,10 +25,10 @@ class DemoFormat(StrEnum):
 @app.command(name="export")
 def demos_export(
     source: Annotated[str, typer.Argument(help="A task (its expert's demos), or the key of a demo set.")],
-    out: Annotated[Path, typer.Argument(help="The store to write.")],
+    out: Annotated[Path, typer.Argument(help="The store or dataset to write.")],
     form: Annotated[DemoFormat, typer.Option("--format", help="What to write.")] = DemoFormat.zarr,
     profile: ProfileName = "lite",
-    cache: CacheFolder = RESULTS / "cache",
+    cache: CacheFolder = CACHE,
 ) -> None:
     """Write a demo set as a Zarr store in the layout of 3D Diffusion Policy, or as a Minari dataset.
 
@@ -48,7 +48,7 @@ def demos_export(
 def demos_import(
     store: Annotated[Path, typer.Argument(help="A Zarr store as of 3D Diffusion Policy, or a Minari dataset.")],
     task: Annotated[str, typer.Option(help="The task that it holds demonstrations of.")],
-    cache: CacheFolder = RESULTS / "cache",
+    cache: CacheFolder = CACHE,
 ) -> None:
     """Check a Zarr store or Minari dataset and keep it as demonstrations of a task.
 
@@ -67,7 +67,7 @@ def demos_inspect(
     source: Annotated[str, typer.Argument(help="A Zarr store, a Minari dataset, a task, or the key of a demo set.")],
     picture: Annotated[Path | None, typer.Option(help="Draw a picture there (PNG).")] = None,
     profile: ProfileName = "lite",
-    cache: CacheFolder = RESULTS / "cache",
+    cache: CacheFolder = CACHE,
 ) -> None:
     """Show counts and ranges of a demo set.
 

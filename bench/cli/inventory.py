@@ -54,13 +54,14 @@ def _task_table() -> Table:
 
 
 def _method_table() -> Table:
-    table = Table("method", "teacher", "horizon", "executed", "nfe", "lite steps", "options")
+    table = Table("method", "teacher", "sees", "horizon", "executed", "nfe", "lite steps", "options")
     sample = next(iter(registry.tasks().specs().values()))
     for name in registry.methods().names():
         spec = registry.describe(name, sample, "lite", {})[0]
         options = ", ".join(f"{k}={v}" for k, v in spec.options.items())
         counts = (spec.horizon, spec.executed_steps, spec.nfe, spec.train_steps)
-        table.add_row(name, spec.teacher or "", *map(str, counts), options)
+        sees = spec.observation.replace("_", " ")
+        table.add_row(name, spec.teacher or "", sees, *map(str, counts), options)
     return table
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from bench import registry
-from bench.cli.options import REPORTS, RESULTS, Device, items, make_console, missing_suites, numbers, say
+from bench.cli.options import CACHE, REPORTS, Device, items, make_console, missing_suites, numbers, say
 from bench.interfaces import UserError
 
 
@@ -68,7 +68,7 @@ def run(
         list[str] | None,
         typer.Option(
             metavar="TASK=SOURCE",
-            help="Train on imported demos: a Zarr store, or the key of an imported set. May be given several times.",
+            help="Train on imported demos: a Zarr store, a Minari dataset or the key of a set. Once for each task.",
         ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
@@ -117,7 +117,7 @@ def latency(
     seed: Annotated[int, typer.Option(min=0, help="Training seed of the checkpoints.")] = 0,
     cache: Annotated[
         Path, typer.Option(envvar="BENCH_CACHE", help="Folder of checkpoints; untrained weights for missing ones.")
-    ] = RESULTS / "cache",
+    ] = CACHE,
     threads: Annotated[
         Threads, typer.Option(help="One thread pinned to one core, a thread for [cyan]all[/cyan] cores, or both.")
     ] = Threads.one,

@@ -12,6 +12,7 @@ from bench import registry
 from bench.interfaces import UserError
 
 RESULTS, REPORTS = Path("results"), Path("reports")
+CACHE = RESULTS / "cache"
 
 
 class Device(StrEnum):
@@ -23,10 +24,12 @@ class Device(StrEnum):
 
 
 def items(text: str) -> list[str]:
+    """The parts of a comma list."""
     return [item for item in map(str.strip, text.split(",")) if item]
 
 
 def numbers(text: str) -> list[int]:
+    """The value of ``--seeds``. Raises `UserError` for what is no number."""
     try:
         return [int(item) for item in items(text)]
     except ValueError:
@@ -44,6 +47,7 @@ def say(console: Console, text: object, style: str | None = None) -> None:
 
 
 def missing_suites() -> dict[str, str]:
+    """Suites that cannot run here, and why."""
     envs = registry.tasks()
     reasons = {suite: envs.unavailable(suite) for suite in {t.suite for t in envs.specs().values()}}
     return {suite: reason for suite, reason in sorted(reasons.items()) if reason}

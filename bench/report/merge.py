@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 from pathlib import Path
@@ -38,7 +39,7 @@ def _add(both: tuple[Run, list[Replay]], new: tuple[Run, Sequence[Replay]]) -> t
     taken = _taken(one, two)
 
     def renamed(variant: Any) -> Any:
-        method = variant.partition("@")[0] if isinstance(variant, str) else None
+        method = re.split("[+@]", variant)[0] if isinstance(variant, str) else None
         return f"{name}: {variant}" if method in taken else variant
 
     frames = {}
@@ -93,6 +94,11 @@ def _manifest(one: Run, two: Run, methods: Iterable[str]) -> Mapping[str, Any]:
     spec = dict(a["spec"])
     for field, values in (("methods", methods), ("tasks", b["spec"]["tasks"]), ("seeds", b["spec"]["seeds"])):
         spec[field] = list(dict.fromkeys([*spec[field], *values]))
+    if a["spec"].get("demos") != b["spec"].get("demos"):  # of one run, and not of the other
+        spec["demos"] = {
+            f"{task} in {run.path.resolve().name}" if task in spec["tasks"] else task: key
+            for run in (one, two) for task, key in (run.manifest["spec"].get("demos") or {}).items()
+        }  # fmt: skip
     merged = {**a, "spec": spec, "command": f"{a['command']}\n{b['command']}"}
     merged["wall_seconds"] = (a.get("wall_seconds") or 0.0) + (b.get("wall_seconds") or 0.0)
     for field in ("versions", "hardware"):

@@ -122,22 +122,21 @@ def _missing(measures: Measures) -> str:
 
 def _protocol(run: Run, measures: Measures) -> Iterable[str]:
     manifest, spec = run.manifest, run.manifest["spec"]
+    taken = "".join(f"- {escape_markdown(line)}\n" for line in imported(spec))
     yield (
         f"- Success: an episode counts if the task reported success in any control step. {spec['episodes']} test "
         f"episodes per task, method and training seed; the same initial states for all methods. Training seeds: "
         f"{', '.join(map(str, spec['seeds']))}. Checkpoints: the last weights, none selected.\n"
         "- Learning curves: selection episodes, which share no initial state with the test episodes.\n"
-        f"{_demos_words(spec)}"
-        f"{_weights_words(spec)}"
-        f"- {_latency_words(measures)}"
+        f"{taken}- {_latency_words(measures)}"
     )
     git = manifest.get("git") or {}
     changes = f", uncommitted changes (SHA-256 {git['diff_sha256']})" if git.get("dirty") else ""
     facts = {
         "engines": ", ".join(sorted(set(run.episodes["engine"]))),
         "assets": ", ".join(sorted(set(run.episodes["assets"]))),
-        "versions": _pairs(manifest.get("versions")),
-        "hardware": _pairs(manifest.get("hardware")),
+        "versions": pairs(manifest.get("versions")),
+        "hardware": pairs(manifest.get("hardware")),
         "code": f"{git.get('revision') or 'not in a checkout'}{changes}",
         "started": str(manifest.get("created") or ""),
         "wall time": f"{manifest['wall_seconds'] / 60:.1f} min" if manifest.get("wall_seconds") else "",
@@ -150,18 +149,14 @@ def _protocol(run: Run, measures: Measures) -> Iterable[str]:
         yield f"Command:\n\n{fence}sh\n{text}\n{fence}"
 
 
-def _demos_words(spec: Mapping[str, Any]) -> str:
-    """Nothing where all demonstrations are those of the experts."""
-    imported = spec.get("demos") or {}
-    sets = ", ".join(f"{escape_markdown(task)} ({key})" for task, key in imported.items())
-    return f"- Demonstrations: imported for {sets}; of the experts for other tasks.\n" if sets else ""
-
-
-def _weights_words(spec: Mapping[str, Any]) -> str:
-    """Nothing where all weights were trained in the run."""
-    imported = [text for text in spec["methods"] if re.search(f":{WEIGHTS.pattern}(?=[+@]|$)", text)]
-    names = ", ".join(map(escape_markdown, imported))
-    return f"- Weights: imported, not trained here, for {names} (method:hash of the weights).\n" if names else ""
+def imported(spec: Mapping[str, Any]) -> list[str]:
+    """What a run took from others: a line for demonstrations, one for weights; none where it made all itself."""
+    lines = []
+    if sets := ", ".join(f"{task} ({key})" for task, key in (spec.get("demos") or {}).items()):
+        lines.append(f"Demonstrations: imported for {sets}; of the experts for other tasks.")
+    if names := [text for text in spec["methods"] if re.search(f":{WEIGHTS.pattern}(?=[+@]|$)", text)]:
+        lines.append(f"Weights: imported, not trained here, for {', '.join(names)} (method:hash of the weights).")
+    return lines
 
 
 def _latency_words(measures: Measures) -> str:
@@ -175,7 +170,7 @@ def _latency_words(measures: Measures) -> str:
         f"in the headline; {timed['n'].min()} or more calls each on recorded observations, after warm-up, in a process "
         "of its own. `e2e` goes from the raw scan to the action (crop and point sampling included), `policy` is "
         "encoder and sampler, `sample` the generative head alone. NFE is network evaluations per call. "
-        f"Machine: {escape_markdown(_pairs(row['hardware']))}."
+        f"Machine: {escape_markdown(pairs(row['hardware']))}."
     )
 
 
@@ -210,7 +205,8 @@ def _half_width(n: int) -> float:
     return 100 * z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
 
 
-def _pairs(values: Mapping[str, Any] | None) -> str:
+def pairs(values: Mapping[str, Any] | None) -> str:
+    """``name value, name value``; what has no value is left out."""
     shown = ((k, ", ".join(map(str, v)) if isinstance(v, list) else v) for k, v in (values or {}).items())
     return ", ".join(f"{key} {value}" for key, value in shown if value not in (None, ""))
 

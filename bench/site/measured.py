@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
+from bench.report.page import imported, pairs
 from bench.site.context import Context, facts
 from bench.site.html import Html, el, join
 
@@ -19,6 +20,7 @@ def measured(context: Context) -> Html:
         el("li", f"Success counts if the task reports it in any control step. {spec['episodes']} test episodes per "
            "task, method and training seed, from the same initial states for all methods. Training seeds: "
            f"{', '.join(map(str, spec['seeds']))}. Checkpoints: the last weights, none selected."),
+        [el("li", line) for line in imported(spec)],
         el("li", "Episodes that ended in an error count as failures."),
         el("li", "Learning curves are of selection episodes, which share no initial state with test episodes."),
         el("li", _latency(timed)),
@@ -28,7 +30,7 @@ def measured(context: Context) -> Html:
         facts({
             "profile": spec["profile"], "device": manifest.get("device"),
             "engines": _several(run.episodes["engine"]), "assets": _several(run.episodes["assets"]),
-            "versions": _pairs(manifest.get("versions")), "hardware": _pairs(manifest.get("hardware")),
+            "versions": pairs(manifest.get("versions")), "hardware": pairs(manifest.get("hardware")),
             "code": f"{code}, with uncommitted changes" if git.get("dirty") else code,
             "started": manifest.get("created"),
             "wall time": f"{manifest['wall_seconds'] / 60:.1f} min" if manifest.get("wall_seconds") else None,
@@ -52,8 +54,3 @@ def _latency(timed: Any) -> str:
 
 def _several(values: Iterable[Any]) -> str:
     return ", ".join(sorted({str(value) for value in values}))
-
-
-def _pairs(values: Mapping[str, Any] | None) -> str:
-    shown = ((k, ", ".join(map(str, v)) if isinstance(v, list) else v) for k, v in (values or {}).items())
-    return ", ".join(f"{key} {value}" for key, value in shown if value not in (None, ""))

@@ -82,7 +82,7 @@ def _check_building(make: Factory, task: TaskSpec) -> None:
             value = getattr(spec, name)
             demand(isinstance(value, int) and value >= 1, f"spec.{name} is {value!r}: make it a whole number from 1")
         kinds = get_args(ObservationKind)
-        demand(spec.observation in kinds, f"spec.observation is {spec.observation!r}: one of {', '.join(kinds)}")
+        demand(spec.observation in kinds, f"spec.observation is {spec.observation!r}: make it {' or '.join(kinds)}")
         for name in ("config", "options"):
             try:
                 json.dumps(getattr(spec, name), allow_nan=False)

@@ -10,7 +10,17 @@ import numpy as np
 
 from bench import registry
 from bench.demos import collect_demos
-from bench.interfaces import IMAGE_SIZE, ImageObservation, ImageTask, Observation, Outcome, Scan, Task, TaskSpec
+from bench.interfaces import (
+    IMAGE_SIZE,
+    HandPlace,
+    ImageObservation,
+    ImageTask,
+    Observation,
+    Outcome,
+    Scan,
+    Task,
+    TaskSpec,
+)
 from bench.testing.demand import demand
 
 _STEPS = 10  # of an episode that is looked at
@@ -51,11 +61,22 @@ def _check_spec(spec: object) -> None:
     demand(form, f"spec.id is '{spec.id}': write suite/name in small letters, digits and dashes")
     suite = spec.id.partition("/")[0]
     demand(spec.suite == suite, f"spec.suite is '{spec.suite}': it is the first part of spec.id, '{suite}'")
-    for name in ("n_points", "agent_pos_dim", "action_dim", "max_steps", "min_success_steps"):
+    for name in ("n_points", "agent_pos_dim", "action_dim", "max_steps", "min_success_steps", "demo_factor"):
         value = getattr(spec, name)
         demand(isinstance(value, int) and value >= 1, f"spec.{name} is {value!r}: make it a whole number from 1")
     for name in ("engine", "assets"):
         demand(bool(getattr(spec, name)), f"spec.{name} is empty: name it with its version, content keys hold it")
+    if spec.hand is not None:
+        _check_hand(spec.hand, spec.agent_pos_dim)
+
+
+def _check_hand(hand: HandPlace, agent_pos_dim: int) -> None:
+    inside = 0 <= hand.first <= agent_pos_dim - 3
+    demand(inside, f"spec.hand.first is {hand.first}: three of the {agent_pos_dim} values of agent_pos start there")
+    offset, turn = np.array(hand.offset, np.float64), np.array(hand.rotation, np.float64)
+    demand(offset.shape == (3,), f"spec.hand.offset has shape {list(offset.shape)}: [3]")
+    demand(turn.shape == (3, 3), f"spec.hand.rotation has shape {list(turn.shape)}: [3, 3]")
+    demand(np.allclose(turn @ turn.T, np.eye(3), atol=1e-3), "spec.hand.rotation is none: its rows must be orthonormal")
 
 
 def _check_seeding(task: Task, other: Task) -> None:
@@ -125,8 +146,8 @@ def _check_images(task: Task) -> None:
     seen, again = task.observe_image(), task.observe_image()
     demand(isinstance(seen, ImageObservation), "observe_image() must return bench.interfaces.ImageObservation")
     image, shape = seen.image, (IMAGE_SIZE, IMAGE_SIZE, 3)
-    demand(image.shape == shape and image.dtype == np.uint8, f"the image is {image.dtype} {list(image.shape)}: uint8 "
-           f"{list(shape)}")  # fmt: skip
+    form = image.shape == shape and image.dtype == np.uint8
+    demand(form, f"the image is {image.dtype} {list(image.shape)}: return uint8 {list(shape)}")
     _array("observe_image().agent_pos", seen.agent_pos, (task.spec.agent_pos_dim,))
     same = all(np.array_equal(a, b) for a, b in zip(seen, again, strict=True))
     demand(same and task.state_hash() == before, "looking twice gave two images or moved the state: it may only read")

@@ -1,4 +1,7 @@
-"""The cloud of a MetaWorld task with stock functions: MuJoCo's own rays and plain farthest-point sampling."""
+"""The cloud of a MetaWorld task with stock functions: MuJoCo's own rays and plain farthest-point sampling.
+
+These rays meet no sites, so the markers of goals are not in it.
+"""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class PlainPointEncoder(PointEncoder):
 
     def forward(self, points: Tensor) -> Tensor:
         """Encode normalised clouds ``[M, N, 3]`` as ``[M, out_dim]``."""
-        return self.project_norm(self.project(self._shared_mlp(points).amax(dim=1)))
+        return self.project_norm(self.project(self._shared_mlp(self._embed(points)).amax(dim=1)))
 
 
 class PlainUnet(PlainUnet1d):

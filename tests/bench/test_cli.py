@@ -160,7 +160,10 @@ def test_help_has_examples(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     assert "bench latency --methods dp3,sdm" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("what", "expected"), [("tasks", "drawer-open"), ("methods", "manicm"), ("profiles", "lite")])
+@pytest.mark.parametrize(
+    ("what", "expected"),
+    [("tasks", "drawer-open"), ("methods", "manicm"), ("methods", "point cloud"), ("profiles", "lite")],
+)
 def test_list(what: str, expected: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     assert call(monkeypatch, "list", what) == 0
     assert expected in capsys.readouterr().out

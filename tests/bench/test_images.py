@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -9,14 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from torch import Tensor
 
 from bench import registry
-from bench.artifacts import Cache, pack_demos, unpack_demos
+from bench.artifacts import Artifact, Cache, pack_demos, unpack_demos
 from bench.clocks import record_inputs, timed_call
 from bench.demo_files import read_zarr, write_zarr
 from bench.demo_import import resolve
 from bench.demos import collect_demos
+from bench.demos_command import export_demos
 from bench.interfaces import (
     DemoSet,
     ImageObservation,
@@ -123,6 +126,19 @@ def test_images_do_not_move_the_keys_of_others() -> None:
     assert len({demos_unit(of, budget, 0, images=True).key for of in other}) == 2
 
 
+def test_the_version_of_pictures_is_in_the_key_of_an_evaluation_of_imported_weights(
+    fakes: ImageRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def keys() -> list[str]:
+        return [plan([f"{name}:0123456789ab"])[-1].key for name in ("base", "image")]
+
+    before = keys()
+    monkeypatch.setattr(fakes, "images", lambda _: "fake-rgb/2")
+    after = keys()
+    assert before[0] == after[0]
+    assert before[1] != after[1]
+
+
 def test_a_task_without_images_is_refused() -> None:
     with pytest.raises(UserError, match=r"image sees images, and fake/blind has none: choose tasks .* fake"):
         make_spec(["base", "image"], ["fake/walk", "fake/blind"], profile_name="smoke")
@@ -164,6 +180,16 @@ def test_zarr_stores_keep_images(tmp_path: Path) -> None:
     assert notes == ["not used: data/img"]
 
 
+def test_an_export_without_images_says_so(tmp_path: Path) -> None:
+    pytest.importorskip("h5py")
+    pytest.importorskip("minari")
+    demos, _ = collect_demos(ImageTask(), 2, base_seed=0, images=True)
+    cache, key, said = Cache(tmp_path / "cache"), "a" * 20, io.StringIO()
+    cache.save(key, Artifact(pack_demos(demos), {"kind": "demos", "task": {"id": "fake/walk"}}))
+    export_demos(key, tmp_path / "walk-v0", "smoke", cache, Console(file=said, width=200), "minari")
+    assert "images left out" in said.getvalue()
+
+
 def test_imported_demos_must_hold_images_for_methods_that_see_them(tmp_path: Path) -> None:
     pytest.importorskip("zarr")
     demos, _ = collect_demos(ImageTask(), 2, base_seed=0, images=True)
@@ -180,6 +206,16 @@ def test_imported_demos_must_hold_images_for_methods_that_see_them(tmp_path: Pat
             continue
         with pytest.raises(UserError, match="image sees images, and the imported demos of fake/walk have none"):
             imports.check_images(spec, cache)
+
+
+def test_imported_weights_need_no_images_in_imported_demos(tmp_path: Path) -> None:
+    pytest.importorskip("zarr")
+    demos, _ = collect_demos(ImageTask(), 2, base_seed=0)
+    cache = Cache(tmp_path / "cache")
+    write_zarr(demos, tmp_path / "blind")
+    imports = resolve({"fake/walk": str(tmp_path / "blind")}, cache)
+    methods = ["base", "image:0123456789ab"]  # the latter is not trained
+    imports.check_images(make_spec(methods, ["fake/walk"], profile_name="smoke", demos=imports.keys), cache)
 
 
 def test_sensors_show_what_a_method_sees() -> None:

@@ -32,6 +32,13 @@ def test_the_teacher_is_timed_whether_it_is_evaluated_or_not() -> None:
     assert [str(v) for v in found[0].references] == ["base"] * 3
 
 
+def test_imported_weights_of_a_student_are_no_reference_where_there_is_a_teacher() -> None:
+    student = "student:0123456789ab"
+    for methods, reference in (([student, "base"], "base"), ([student], student)):
+        found, _ = jobs(methods)
+        assert {str(v) for v in found[0].references} == {reference}
+
+
 def test_a_task_whose_trainings_failed_stands_for_no_suite() -> None:
     whole, _ = jobs(["base"])
     failed = whole[0].checkpoints[0]

@@ -87,10 +87,11 @@ def test_plain_teacher_trains_as_the_fast_one(spec: TaskSpec, demos: DemoSet, pl
     torch.testing.assert_close(plain.ema.state_dict(), dict(fast.ema.state_dict()), rtol=1e-2, atol=1e-3)
 
 
-def test_plain_policy_acts_alike(spec: TaskSpec, demos: DemoSet) -> None:
+@pytest.mark.parametrize("profile", ["smoke", "lite"])
+def test_plain_policy_acts_alike(spec: TaskSpec, demos: DemoSet, profile: str) -> None:
     seen = Observations(torch.from_numpy(demos.point_cloud[None, :2]), torch.from_numpy(demos.agent_pos[None, :2]))
-    fast, plain = (policies(["dp3"], spec, "smoke", demos)["dp3"] for _ in range(2))
-    use_plain_layers(plain, spec, SIZES["smoke"])
+    fast, plain = (policies(["dp3"], spec, profile, demos)["dp3"] for _ in range(2))
+    use_plain_layers(plain, spec, SIZES[profile])
     chunks = [method.act(seen, torch.Generator().manual_seed(0)) for method in (fast, plain)]
     assert fast.ema.unet.__class__ is not plain.ema.unet.__class__
     torch.testing.assert_close(*chunks, rtol=1e-4, atol=1e-4)

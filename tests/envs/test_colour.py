@@ -21,14 +21,14 @@ SIZE = 84
 HEADLIGHT = '<visual><headlight ambient="0.2 0.2 0.2" diffuse="0.5 0.5 0.5"/></visual>'
 
 
-def picture(xml: str) -> np.ndarray:
+def picture(xml: str, *, sites: bool = False) -> np.ndarray:
     """A camera one metre above the origin, looking down."""
     with_camera = xml.replace("<worldbody>", '<worldbody><camera name="top" pos="0 0 1" fovy="60"/>')
     model = mujoco.MjModel.from_xml_string(f"<mujoco>{HEADLIGHT}{with_camera}</mujoco>")
     data = mujoco.MjData(model)
     mujoco.mj_forward(model, data)
     camera = Camera.of(model, data, "top", SIZE, SIZE)
-    return ColourCamera(model, Scene.of(model), camera).picture(data)
+    return ColourCamera(model, Scene.of(model, sites=sites), camera).picture(data)
 
 
 def level(*values: float) -> object:
@@ -69,6 +69,16 @@ def test_materials_go_before_geoms_and_a_texture_counts_by_its_mean() -> None:
     assert green == 0
     assert abs(red - 0.35 * 255) <= 1
     assert abs(blue - 0.35 * 255) <= 1
+
+
+@pytest.mark.parametrize("material", ["", 'material="plain"'])
+def test_sites_have_colours_of_their_own(material: str) -> None:
+    assets = '<asset><material name="plain" rgba="0 1 0 1"/></asset>'
+    geom = '<geom type="box" size=".05 .05 .05" pos="0 0 -.5" rgba="0 0 1 1"/>'
+    site = f'<site type="box" size=".2 .2 .1" rgba=".8 .4 .2 1" {material}/>'
+    seen = picture(f"{assets}<worldbody>{geom}{site}</worldbody>", sites=True)
+    colour = (0.0, 0.7, 0.0) if material else (0.7 * 0.8, 0.7 * 0.4, 0.7 * 0.2)
+    assert seen[SIZE // 2, SIZE // 2].tolist() == level(*colour)
 
 
 def test_edges_are_mixed() -> None:
@@ -115,9 +125,7 @@ for name, camera in (part.split(":") for part in sys.argv[1].split(",")):
         task.step(expert.act())
     ours = task.observe_image().image.astype(float)
     renderer = mujoco.Renderer(task._env.model, *ours.shape[:2])
-    option = mujoco.MjvOption()
-    option.sitegroup[:] = 0
-    renderer.update_scene(task._env.data, camera, option)
+    renderer.update_scene(task._env.data, camera)
     theirs = renderer.render().astype(float)
     renderer.close()
     rows[name] = [float(np.corrcoef(ours.ravel(), theirs.ravel())[0, 1]), float(np.abs(ours - theirs).mean())]

@@ -20,6 +20,7 @@ from methods.simple_dp3 import CONFIGS as SIMPLE
 from methods.simple_dp3 import simple_dp3
 from tests.methods.conftest import make_batch
 
+SEE_CLOUDS = [name for name in methods.METHODS if name not in ("dp", "sdm2d")]  # for these: test_images.py
 VARIANTS = [
     ("dp3", {}, 10),
     ("dp3", {"nfe": "1"}, 1),
@@ -78,7 +79,7 @@ def test_declared_nfe_is_observed(name, options, nfe, task):
     assert method.spec.options["nfe"] == nfe
 
 
-@pytest.mark.parametrize("name", list(methods.METHODS))
+@pytest.mark.parametrize("name", SEE_CLOUDS)
 def test_actions_repeat_with_the_seed_and_follow_it(name, task):
     first, again, other = (methods.make(name, task, "smoke").act(observations(), seeded(s)) for s in (0, 0, 1))
     assert torch.equal(first, again)
@@ -94,7 +95,7 @@ def test_one_step_timesteps_differ(task):
     assert not torch.equal(actions[1], actions[2])
 
 
-@pytest.mark.parametrize("name", list(methods.METHODS))
+@pytest.mark.parametrize("name", SEE_CLOUDS)
 def test_resumed_training_is_bit_identical(name, task, demos, teacher):
     whole, generator = started(name, task, demos, teacher), seeded(1)
     for step in range(12):
@@ -114,7 +115,7 @@ def test_resumed_training_is_bit_identical(name, task, demos, teacher):
     assert torch.equal(whole.act(observations(), seeded()), resumed.act(observations(), seeded()))
 
 
-@pytest.mark.parametrize("name", list(methods.METHODS))
+@pytest.mark.parametrize("name", SEE_CLOUDS)
 def test_checkpoint_acts_the_same(name, task, demos, teacher):
     method, generator = started(name, task, demos, teacher), seeded(1)
     before = method.act(observations(), seeded())

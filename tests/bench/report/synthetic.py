@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -49,7 +50,7 @@ def make_run(
             for seed in seeds:
                 cell = {
                     "key": f"{_crc(task, variant, seed):020x}", "suite": suite, "task": task,
-                    "method": variant.split("@")[0], "profile": "lite", "training_seed": seed,
+                    "method": re.split("[+@]", variant)[0], "profile": "lite", "training_seed": seed,
                 }  # fmt: skip
                 rng = np.random.default_rng(_crc(task, variant, seed))
                 chance = p * (1.0, 0.95, 0.8, 0.6, 0.4)[i % 5]
@@ -62,7 +63,7 @@ def make_run(
                         chance_late = chance * 0.9**waited
                         late = _episodes(cell, variant, difficulty, episodes, chance_late, checkpoint, error, rng)
                         rows["realtime"] += [_in_real_time(row, control_hz, waited) for row in late]
-                if curves and "@" not in variant and (task, variant) not in (*broken, *not_run):
+                if curves and variant == cell["method"] and (task, variant) not in (*broken, *not_run):
                     rows["curves"] += _curve(cell, difficulty, chance, rng)
                 if latency and (task, variant) not in broken:
                     rows["latency"] += [

@@ -61,6 +61,25 @@ def test_a_name_that_is_taken_gets_the_name_of_its_run() -> None:
     assert [r.about.variant for r in replays] == ["b: sdm"]
 
 
+def test_a_variant_of_a_runtime_goes_with_its_method() -> None:
+    variants = {"dp3": 0.9, "sdm": 0.8, "sdm+onnx": 0.8}
+    one, two = make_run(TASKS, variants), other_keys(make_run(TASKS, variants))
+    both, _ = merge([(named(one, "a"), []), (named(two, "b"), [])])
+    assert both.manifest["spec"]["methods"] == [*variants, "b: dp3", "b: sdm", "b: sdm+onnx"]
+    assert set(both.episodes["method"]) == {"dp3", "sdm", "b: dp3", "b: sdm"}
+    assert not measure(both).missing
+
+
+def test_imported_demos_are_those_of_their_run() -> None:
+    one, two = make_run(TASKS, {"dp3": 0.9}), make_run(TASKS, {"sdm": 0.9})
+    demos = {TASKS[0]: "1" * 20}
+    own = with_rows(one, manifest={**one.manifest, "spec": {**one.manifest["spec"], "demos": demos}})  # type: ignore[arg-type]
+    both, _ = merge([(named(own, "a"), []), (named(two, "b"), [])])
+    assert both.manifest["spec"]["demos"] == {f"{TASKS[0]} in a": "1" * 20}
+    alike, _ = merge([(named(own, "a"), []), (named(own, "b"), [])])
+    assert alike.manifest["spec"]["demos"] == demos
+
+
 def test_three_runs_and_other_tasks() -> None:
     runs = [
         named(make_run([task], {"dp3": 0.9}), name) for task, name in zip([*TASKS, "adroit/pen"], "abc", strict=True)

@@ -112,6 +112,18 @@ def test_names_are_text_and_nothing_else(tmp_path: Path) -> None:
     assert EVIL in "".join(page_text(tmp_path / "site" / "index.html"))
 
 
+def test_what_was_imported_is_said(tmp_path: Path) -> None:
+    run = make_run(TASKS[:1], {"dp3:0123456789ab@nfe=1": 0.9, "sdm": 0.8})
+    demos = {TASKS[0]: "f" * 20}
+    manifest = {**run.manifest, "spec": {**run.manifest["spec"], "demos": demos}}
+    write_site(with_rows(run, manifest=manifest), [], tmp_path)  # type: ignore[arg-type]
+    words = " ".join(page_text(tmp_path / "index.html"))
+    assert f"imported for {TASKS[0]} ({'f' * 20})" in words
+    assert "imported, not trained here, for dp3:0123456789ab@nfe=1 (" in words
+    write_site(run, [], tmp_path / "own")
+    assert "Demonstrations: imported" not in " ".join(page_text(tmp_path / "own" / "index.html"))
+
+
 @pytest.mark.parametrize("what", ["nothing", "no latency", "no curves", "only latency", "errors"])
 def test_unfinished_runs(tmp_path: Path, what: str) -> None:
     run = make_run(

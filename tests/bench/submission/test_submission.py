@@ -236,6 +236,15 @@ def test_timings_that_cannot_be(run: Run, change: Callable[[dict[str, object]], 
     assert any(words in fault for fault in found)
 
 
+def test_a_teacher_that_was_only_timed_belongs_to_its_students(run: Run) -> None:
+    spec = {**run.manifest["spec"], "methods": ["dp3@nfe=1"]}
+    own = {name: frame[frame["variant"] == "dp3@nfe=1"] for name, frame in
+           (("episodes", run.episodes), ("realtime", run.realtime))}  # fmt: skip
+    alone = with_rows(run, manifest={**run.manifest, "spec": spec}, **own)  # type: ignore[arg-type]
+    assert set(alone.latency["variant"]) == {"dp3", "dp3@nfe=1"}
+    assert list(faults(alone, [])) == []
+
+
 def test_replays_must_be_of_the_run_and_of_its_outcome(run: Run) -> None:
     replay = make_replay(run, TASKS[0], "dp3", success=True)
     assert replay is not None

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.interfaces import Outcome, TaskSpec
+from bench.interfaces import HandPlace, Outcome, TaskSpec
 from bench.testing import check_method, check_task
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -143,10 +143,20 @@ def looking_moves(self: Any) -> Any:
     return Reach.scan(self)
 
 
+def with_hand(*place: Any) -> Any:
+    return changed(Reach, spec=replace(Reach.spec, hand=HandPlace(*place)))
+
+
 TASKS = {
     "a name without suite": (changed(Reach, spec=replace(Reach.spec, id="reach")), "write suite/name"),
     "another suite": (changed(Reach, spec=replace(Reach.spec, suite="other")), "the first part of spec.id, 'toy'"),
     "no steps": (changed(Reach, spec=replace(Reach.spec, max_steps=0)), "spec.max_steps is 0"),
+    "no demonstrations": (changed(Reach, spec=replace(Reach.spec, demo_factor=0)), "spec.demo_factor is 0"),
+    "a hand outside of the state": (with_hand(Reach.spec.agent_pos_dim - 2, (0.0, 0.0, 0.0)), "agent_pos start there"),
+    "a flat hand": (with_hand(0, (0.0, 0.0)), "spec.hand.offset has shape [2]"),
+    "a hand that is stretched": (
+        with_hand(0, (0.0, 0.0, 0.0), ((2.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))), "rows must be orthonormal",
+    ),
     "a short hash": (changed(Reach, state_hash=lambda self: "abc"), "return 16 hex digits"),
     "seeds do nothing": (changed(Reach, reset=same_start), "five seeds gave one initial state"),
     "something is left": (changed(Reach, reset=left_over), "something is left from before"),
