@@ -3,9 +3,9 @@
     python tools/measure_experts.py [--tasks all] [--episodes 20] [--out docs/experts.md]
 
 Episodes are the first ones that demonstrations are made from (base seed 0). The section of a suite is replaced by what
-was measured, the other sections stay. Left out with a line: DexArt, whose section has columns of its own and is written
-by hand from `measure_dexart.py`, and tasks that have no expert. About two minutes on one core for MetaWorld, half a
-second an episode for Adroit.
+was measured, the other sections stay. Left out with a line: DexArt, whose table is in `docs/dexart.md` and made by
+`measure_dexart.py`, and tasks that have no expert. About two minutes on one core for MetaWorld, half a second an
+episode for Adroit.
 """
 
 from __future__ import annotations
