@@ -78,6 +78,6 @@ def test_the_notebook_runs_from_top_to_bottom(tmp_path: Path) -> None:
     cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
     (tmp_path / "tour.py").write_text("\n\n".join(cells), encoding="utf-8")
     said = run(sys.executable, "tour.py", cwd=tmp_path)
-    assert "did you mean dp3?" in said
+    assert "did you mean dp3 or dp?" in said
     assert "| sdm |" in said
     assert (tmp_path / "tour" / "first" / "episodes.jsonl").exists()
