@@ -14,6 +14,7 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
 from functools import cache
 from typing import Any
 
@@ -73,7 +74,7 @@ def change_json(rng: random.Random, data: bytes) -> bytes:
         holder, key = rng.choice(list(_places(tree)) or [([tree], 0)])
         value, kind = holder[key], rng.randrange(8)
         if kind <= 1:
-            holder[key] = rng.choice(VALUES)
+            holder[key] = deepcopy(rng.choice(VALUES))  # the second change may be inside of it
         elif kind == 2:
             holder[key], raw = "@raw@", rng.choice(RAW)
         elif kind == 3:

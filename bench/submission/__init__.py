@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from bench.artifacts import write_atomically
@@ -16,6 +17,9 @@ from bench.submission.archive import pack, unpack
 from bench.submission.checks import faults
 
 __all__ = ["Submission", "read", "submit", "validate"]
+
+MOST_FAULTS = 1000
+"""More are not counted: a manifest may ask for more cells than there is memory for."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,8 @@ def _from_folder(path: Path) -> Submission:
 
 
 def _refuse_faults(found: Submission, name: str) -> None:
-    lines = list(faults(found.run, found.replays))
+    lines = list(islice(faults(found.run, found.replays), MOST_FAULTS + 1))
     if lines:
-        others = f" (and {len(lines) - 1} more faults)" if len(lines) > 1 else ""
+        count = "many" if len(lines) > MOST_FAULTS else len(lines) - 1
+        others = f" (and {count} more faults)" if len(lines) > 1 else ""
         raise UserError(f"{name}: {lines[0]}{others}")

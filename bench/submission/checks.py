@@ -52,7 +52,7 @@ def _complete(file: str, frame: pd.DataFrame, spec: Row) -> Iterator[str]:
         found[task, variant, seed].append(episode)
     for cell in product(spec["tasks"], spec["methods"], spec["seeds"]):
         numbers = sorted(found.pop(cell, []))
-        if numbers != list(range(spec["episodes"])):
+        if len(numbers) != spec["episodes"] or numbers != list(range(len(numbers))):  # a stranger may ask for 10^18
             twice = len(numbers) != len(set(numbers))
             what = "an episode is recorded twice" if twice else f"{len(numbers)} of {spec['episodes']} episodes"
             yield f"{file}.jsonl: {cell[1]} on {cell[0]}, training seed {cell[2]}: {what}"

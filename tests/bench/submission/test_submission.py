@@ -8,6 +8,7 @@ import pickle
 import stat
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +16,7 @@ import pytest
 
 from bench.interfaces import UserError
 from bench.store import Run
-from bench.submission import read, submit, validate
+from bench.submission import Submission, _refuse_faults, read, submit, validate
 from bench.submission.archive import INDEX, pack
 from bench.submission.checks import faults
 from tests.bench.report.synthetic import make_replay, make_run, save_run, with_rows
@@ -259,3 +260,12 @@ def test_episodes_in_real_time_are_checked_too(run: Run) -> None:
     late.loc[late.index[0], "held_steps"] = 10_000
     assert any("waited for more steps" in fault for fault in faults(with_rows(run, realtime=late), []))
     assert any("realtime.jsonl" in fault for fault in faults(with_rows(run, realtime=late.iloc[1:]), []))
+
+
+def test_a_manifest_that_asks_for_absurdly_much_is_refused_at_once(run: Run) -> None:
+    spec = run.manifest["spec"]
+    many = replace(run, manifest={**run.manifest, "spec": {**spec, "episodes": 10**18}})
+    assert any(f"of {10**18} episodes" in fault for fault in faults(many, []))
+    seeds = replace(run, manifest={**run.manifest, "spec": {**spec, "seeds": list(range(10**6))}})
+    with pytest.raises(UserError, match="and many more faults"):
+        _refuse_faults(Submission(seeds, []), "x.zip")
