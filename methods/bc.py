@@ -16,16 +16,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bench.interfaces import Batch, DemoSet, MethodSpec, TaskSpec
+from bench.interfaces import Batch, MethodSpec, TaskSpec
 from methods.dp3 import CONFIGS as DP3
 from methods.dp3 import ONE_STEP_TIMESTEP, Dp3Config
-from methods.joint import JointTraining
-from methods.policy import HORIZON, N_ACTION_STEPS, N_OBS_STEPS, ChunkPolicy, profile_config, read_options
+from methods.joint import JointPolicy
+from methods.policy import HORIZON, N_ACTION_STEPS, N_OBS_STEPS, profile_config, read_options
 
 CONFIGS = {profile: replace(config, noise_draws=1) for profile, config in DP3.items()}  # there is no noise to draw
 
 
-class Bc(ChunkPolicy):
+class Bc(JointPolicy):
     """Behaviour cloning by regression; one evaluation, deterministic."""
 
     def __init__(
@@ -52,19 +52,6 @@ class Bc(ChunkPolicy):
         )
         super().__init__(spec, task, self.config.sizes, device)
         self._t = torch.tensor([ONE_STEP_TIMESTEP], device=self.device)
-
-    def begin_training(
-        self,
-        demos: DemoSet,
-        teacher: Mapping[str, Tensor] | None,  # noqa: ARG002
-        generator: torch.Generator,
-    ) -> None:
-        """Fit the normaliser, initialise the networks from ``generator``, build the optimiser."""
-        frames = (self._to_device(part) for part in (demos.point_cloud, demos.agent_pos, demos.action))
-        self._joint = JointTraining(self.ema, *frames, self.config, generator)
-        self._modules = {"net": self._joint.net, "winners": self._joint.winners}
-        self._optimizers = {"net": self._joint.optimizer}
-        self._thaw()
 
     def fit_step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """One step on the squared error of the chunk; returns it as ``loss``."""

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bench.interfaces import Batch, DemoSet, MethodSpec, TaskSpec, UserError
-from methods.joint import Dp3Config, JointTraining
+from bench.interfaces import Batch, MethodSpec, TaskSpec, UserError
+from methods.joint import Dp3Config, JointPolicy
 from methods.nets.diffusion import TRAIN_STEPS, DdimSampler, ddim_timesteps
 from methods.policy import (
     HORIZON,
@@ -23,7 +23,6 @@ from methods.policy import (
     N_OBS_STEPS,
     RAW,
     SIZES,
-    ChunkPolicy,
     profile_config,
     read_options,
 )
@@ -38,7 +37,7 @@ NFE = 10  # network evaluations by default
 ONE_STEP_TIMESTEP = TRAIN_STEPS - 1  # where a single evaluation starts, unless told otherwise
 
 
-class Dp3(ChunkPolicy):
+class Dp3(JointPolicy):
     """DP3; options ``nfe`` (1 to 100) and, for ``nfe=1``, the timestep ``t`` that the noise is labelled with."""
 
     def __init__(
@@ -71,19 +70,6 @@ class Dp3(ChunkPolicy):
         # the scheduler's own single timestep is 0, which labels pure noise as a clean sample
         self._sampler = DdimSampler([in_force["t"]] if nfe == 1 else ddim_timesteps(nfe), self.device)
         self._raw: dict[str, Tensor] = {}
-
-    def begin_training(
-        self,
-        demos: DemoSet,
-        teacher: Mapping[str, Tensor] | None,  # noqa: ARG002
-        generator: torch.Generator,
-    ) -> None:
-        """Fit the normaliser, initialise the networks from ``generator``, build the optimiser."""
-        frames = (self._to_device(part) for part in (demos.point_cloud, demos.agent_pos, demos.action))
-        self._joint = JointTraining(self.ema, *frames, self.config, generator)
-        self._modules = {"net": self._joint.net, "winners": self._joint.winners}
-        self._optimizers = {"net": self._joint.optimizer}
-        self._thaw()
 
     def fit_step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """One step on the denoising loss; returns it as ``loss``."""

@@ -21,11 +21,11 @@ from dataclasses import asdict, dataclass, replace
 import torch
 from torch import Tensor
 
-from bench.interfaces import Batch, DemoSet, MethodSpec, TaskSpec
+from bench.interfaces import Batch, MethodSpec, TaskSpec
 from methods.dp3 import CONFIGS as DP3
 from methods.dp3 import Dp3Config
-from methods.joint import JointTraining
-from methods.policy import HORIZON, N_ACTION_STEPS, N_OBS_STEPS, ChunkPolicy, profile_config, read_options
+from methods.joint import JointPolicy
+from methods.policy import HORIZON, N_ACTION_STEPS, N_OBS_STEPS, profile_config, read_options
 
 TIME_SCALE = 99  # times from 0 to 1 are embedded as the timesteps 0 to 99 of diffusion
 MAX_NFE = 100
@@ -52,7 +52,7 @@ CONFIGS = {
 }
 
 
-class FlowPolicy(ChunkPolicy):
+class FlowPolicy(JointPolicy):
     """FlowPolicy; option ``nfe`` (1 to 100), the number of Euler steps."""
 
     def __init__(
@@ -83,18 +83,10 @@ class FlowPolicy(ChunkPolicy):
         times = [first + (1 - first) * i / nfe for i in range(nfe)]
         self._timesteps = [torch.tensor([TIME_SCALE * t], device=self.device) for t in times]
 
-    def begin_training(
-        self,
-        demos: DemoSet,
-        teacher: Mapping[str, Tensor] | None,  # noqa: ARG002
-        generator: torch.Generator,
-    ) -> None:
-        """Fit the normaliser, initialise the networks from ``generator``, build the optimiser."""
-        frames = (self._to_device(part) for part in (demos.point_cloud, demos.agent_pos, demos.action))
-        self._joint = JointTraining(self.ema, *frames, self.config.recipe, generator)
-        self._modules = {"net": self._joint.net, "winners": self._joint.winners}
-        self._optimizers = {"net": self._joint.optimizer}
-        self._thaw()
+    @property
+    def recipe(self) -> Dp3Config:
+        """The hyper-parameters that are DP3's."""
+        return self.config.recipe
 
     def fit_step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """One step of consistency flow matching; returns ``loss``."""

@@ -64,9 +64,17 @@ class ImageNetworks(nn.Module):
             task.action_dim, condition, HORIZON, sizes.down_dims, sizes.n_blocks, sizes.time_dim
         )
 
+    def fit_normalizer(self, image: Tensor, agent_pos: Tensor, action: Tensor) -> None:  # noqa: ARG002
+        """Fit the normaliser to states ``[T, P]`` and actions ``[T, A]``."""
+        self.normalizer.fit(agent_pos, action)
+
+    def normalise(self, image: Tensor, agent_pos: Tensor) -> tuple[Tensor, Tensor]:
+        """Pictures as they are, and normalised states ``[..., P]``."""
+        return image, self.normalizer.agent_pos(agent_pos)
+
     def forward(self, image: Tensor, agent_pos: Tensor) -> Tensor:
         """Encode observations ``[B, To, 84, 84, 3]`` uint8 and ``[B, To, P]``: the condition ``[B, C]``."""
-        state = self.normalizer.agent_pos(agent_pos)
+        image, state = self.normalise(image, agent_pos)
         return self.encoder(image.flatten(0, 1), state.flatten(0, 1)).view(len(agent_pos), -1)
 
     def freeze(self) -> None:
@@ -90,9 +98,8 @@ class SeesImages(ChunkPolicy):
             torch.manual_seed(0)  # as in `ChunkPolicy`
             self.ema = ImageNetworks(task, sizes).to(self.device).requires_grad_(False).eval()
 
-    def _normalised_frames(self, demos: DemoSet) -> tuple[Tensor, Tensor]:
-        """All frames: pictures ``[T, 84, 84, 3]`` as they are and normalised states ``[T, P]``."""
+    def _all_frames(self, demos: DemoSet) -> tuple[Tensor, Tensor]:
+        """All frames as they came: pictures ``[T, 84, 84, 3]`` uint8 and states ``[T, P]``."""
         if not len(demos.image):
             raise UserError(f"{self.spec.name} sees images: it needs demonstrations that hold them")
-        states = self.ema.normalizer.agent_pos(self._to_device(demos.agent_pos))
-        return torch.as_tensor(demos.image, device=self.device), states
+        return torch.as_tensor(demos.image, device=self.device), self._to_device(demos.agent_pos)

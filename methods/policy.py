@@ -202,9 +202,9 @@ class ChunkPolicy(ABC):
     def _to_device(self, array: object) -> Tensor:
         return torch.as_tensor(array, dtype=torch.float32, device=self.device)
 
-    def _normalised_frames(self, demos: DemoSet) -> tuple[Tensor, Tensor]:
-        """All frames, normalised: clouds ``[T, N, 3]`` and states ``[T, P]``."""
-        return self.ema.normalise(self._to_device(demos.point_cloud), self._to_device(demos.agent_pos))
+    def _all_frames(self, demos: DemoSet) -> tuple[Tensor, Tensor]:
+        """All frames as they came: clouds ``[T, N, 3]`` and states ``[T, P]``."""
+        return self._to_device(demos.point_cloud), self._to_device(demos.agent_pos)
 
     def _clean_chunks(self, action: Tensor, draws: int) -> Tensor:
         """Normalised action chunks ``[draws * B, H, A]``: the batch, once for each noise draw."""
@@ -230,8 +230,9 @@ class ChunkPolicy(ABC):
         load_checked(self.ema, averaged | weights if raw else averaged, f"{self.spec.name}'s teacher")
         self._thaw()
         with torch.no_grad():
-            frames = zip(*(part.split(_FRAMES_AT_ONCE) for part in self._normalised_frames(demos)), strict=True)
-            return torch.cat([self.ema.encoder(cloud, state) for cloud, state in frames])
+            frames = self.ema.normalise(*self._all_frames(demos))
+            parts = zip(*(part.split(_FRAMES_AT_ONCE) for part in frames), strict=True)
+            return torch.cat([self.ema.encoder(*part) for part in parts])
 
     def _condition(self, features: Tensor, frames: Tensor) -> Tensor:
         """Features ``[T, D]`` of windows ``[B, To]`` -> condition ``[B, To * D]``."""
