@@ -7,19 +7,15 @@ steps, so that the two differ in what they see.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
-from bench.interfaces import TaskSpec
-from methods.dp3 import Dp3, Dp3Config
+from methods.dp3 import Dp3
 from methods.images import SIZES, SeesImages
-from methods.joint import Frames
-from methods.nets.diffusion import TRAIN_STEPS
+from methods.joint import Dp3Config, Frames
 from methods.nets.image_encoder import ImageStateEncoder, random_crops
-from methods.policy import profile_config, read_options
 
 CONFIGS = {
     "smoke": Dp3Config(SIZES["smoke"], 40, 16, 1, 1e-3, 5, 1e-6, None, 0.9),
@@ -42,16 +38,6 @@ class CroppedPictures(Frames):
 class Dp(Dp3, SeesImages):
     """Diffusion Policy on images; option ``nfe`` (1 to 100)."""
 
+    name, configs = "dp", CONFIGS
+    choices = MappingProxyType({"nfe": Dp3.choices["nfe"]})
     frames_type = CroppedPictures
-
-    def __init__(
-        self,
-        task: TaskSpec,
-        profile: str,
-        options: Mapping[str, str] | None = None,
-        device: str | torch.device = "cpu",
-        config: Dp3Config | None = None,
-    ) -> None:
-        read_options("dp", options, {"nfe": range(1, TRAIN_STEPS + 1)})
-        super().__init__(task, profile, options, device, config or profile_config(CONFIGS, profile))
-        self.spec = replace(self.spec, name="dp")

@@ -6,16 +6,16 @@ that of the encoder and of what it sees.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from bench.interfaces import DemoSet, MethodSpec, TaskSpec, UserError
+from bench.interfaces import DemoSet, TaskSpec, UserError
 from methods.nets.image_encoder import ImageStateEncoder, VisionSizes
 from methods.nets.normalizer import Affine
 from methods.nets.unet import ConditionalUnet1d
-from methods.policy import HORIZON, N_OBS_STEPS, ChunkPolicy, NetSizes
+from methods.policy import HORIZON, N_OBS_STEPS, ChunkPolicy
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,6 @@ SIZES: dict[str, ImageSizes] = {
     "lite": ImageSizes(VisionSizes(76, 16, 5, (32,), 1, 32), 32, 64, (32, 32, 64), 5, 64),
     "paper": ImageSizes(VisionSizes(76, 64, 7, (64, 128, 256, 512), 2, 32), 64, 64, (512, 1024, 2048), 2, 128),
 }
-_NONE = NetSizes(False, 0, (1,), 1, 1, (8,), 1, 4)  # `ChunkPolicy` makes networks for clouds first: the least ones
 
 
 class ImageNormalizer(nn.Module):
@@ -92,11 +91,8 @@ class SeesImages(ChunkPolicy):
     ``config.sizes`` of the method must be `ImageSizes`.
     """
 
-    def __init__(self, spec: MethodSpec, task: TaskSpec, sizes: ImageSizes, device: str | torch.device) -> None:
-        super().__init__(replace(spec, observation="image"), task, _NONE, device)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)  # as in `ChunkPolicy`
-            self.ema = ImageNetworks(task, sizes).to(self.device).requires_grad_(False).eval()
+    observation = "image"
+    networks = ImageNetworks
 
     def _all_frames(self, demos: DemoSet) -> tuple[Tensor, Tensor]:
         """All frames as they came: pictures ``[T, 84, 84, 3]`` uint8 and states ``[T, P]``."""

@@ -121,11 +121,6 @@ class JointPolicy(ChunkPolicy):
 
     frames_type: type[Frames] = CloudFrames
 
-    @property
-    def recipe(self) -> Dp3Config:
-        """The hyper-parameters of `JointTraining`."""
-        return self.config
-
     def begin_training(
         self,
         demos: DemoSet,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import asdict, dataclass
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from bench.interfaces import DemoSet, MethodSpec, Observations, TaskSpec, UserError, unknown
+from bench.interfaces import DemoSet, MethodSpec, ObservationKind, Observations, TaskSpec, UserError, unknown
 from methods.nets.diffusion import Schedule
 from methods.nets.encoder import ObservationEncoder
 from methods.nets.normalizer import Normalizer
@@ -100,21 +101,72 @@ class Networks(nn.Module):
 class ChunkPolicy(ABC):
     """Base of the methods: acts with EMA weights by the `_sample` of its subclass; keeps the state of training.
 
-    A subclass fills ``_modules``, ``_optimizers`` and ``_counters`` in `begin_training`: what `fit_step` changes.
+    A subclass says in class attributes what it is, makes in `_set_up` what its sampler needs, and fills ``_modules``,
+    ``_optimizers`` and ``_counters`` in `begin_training`: what `fit_step` changes.
+
+    Args:
+        task: gives the sizes of observation and action.
+        profile: one of ``configs``.
+        options: inference options as text.
+        device: where the tensors live.
+        config: hyper-parameters in the place of the profile's; with ``released_compat`` the name has that ending.
     """
 
-    def __init__(self, spec: MethodSpec, task: TaskSpec, sizes: NetSizes, device: str | torch.device) -> None:
-        self.spec = spec
+    name: str
+    teacher: str | None = None
+    configs: Mapping[str, Any]  # hyper-parameters by profile, a dataclass
+    choices: Mapping[str, Collection[int]] = MappingProxyType({"nfe": (1,)})  # values that inference options may have
+    observation: ObservationKind = "point_cloud"
+    networks: type[nn.Module] = Networks  # made of a task and ``recipe.sizes``
+
+    def __init__(
+        self,
+        task: TaskSpec,
+        profile: str,
+        options: Mapping[str, str] | None = None,
+        device: str | torch.device = "cpu",
+        config: Any = None,
+    ) -> None:
+        self.config = config or profile_config(self.configs, profile)
+        name = f"{self.name}-released" if getattr(self.config, "released_compat", False) else self.name
+        in_force = self._options(name, options)
+        self.spec = MethodSpec(
+            name=name,
+            teacher=self.teacher,
+            horizon=HORIZON,
+            n_obs_steps=N_OBS_STEPS,
+            n_action_steps=N_ACTION_STEPS,
+            nfe=in_force["nfe"],
+            train_steps=self.recipe.train_steps,
+            batch_size=self.recipe.batch_size,
+            config=asdict(self.config),
+            options=in_force,
+            observation=self.observation,
+        )
         self.device = torch.device(device)
         self.schedule = Schedule(self.device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)  # weights before training are of no use, but the same in every process
-            self.ema = Networks(task, sizes).to(self.device).requires_grad_(False).eval()
+            self.ema = self.networks(task, self.recipe.sizes).to(self.device).requires_grad_(False).eval()
         self._chunk = (HORIZON, task.action_dim)
         self._modules: dict[str, nn.Module] = {}
         self._optimizers: dict[str, Optimizer] = {}
         self._counters: dict[str, int] = {}
         self._frozen = False
+        self._set_up(in_force)
+
+    @property
+    def recipe(self) -> Any:
+        """The part of ``config`` that has ``sizes``, ``train_steps`` and ``batch_size``."""
+        return self.config
+
+    def _options(self, name: str, given: Mapping[str, str] | None) -> dict[str, int]:
+        """The inference options in force, ``nfe`` first; `UserError` on one that there is not."""
+        return {"nfe": 1} | read_options(name, given, self.choices)
+
+    @abstractmethod
+    def _set_up(self, options: Mapping[str, int]) -> None:
+        """Make what `_sample` needs besides the networks, for the options in force."""
 
     @property
     def network(self) -> nn.Module:
