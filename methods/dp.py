@@ -7,7 +7,7 @@ steps, so that the two differ in what they see.
 
 from __future__ import annotations
 
-from types import MappingProxyType
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -39,5 +39,5 @@ class Dp(Dp3, SeesImages):
     """Diffusion Policy on images; option ``nfe`` (1 to 100)."""
 
     name, configs = "dp", CONFIGS
-    choices = MappingProxyType({"nfe": Dp3.choices["nfe"]})
+    choices: ClassVar = {"nfe": Dp3.choices["nfe"]}
     frames_type = CroppedPictures

@@ -8,7 +8,7 @@ Inference: DDIM with NFE steps.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -17,7 +17,8 @@ from torch.nn import functional
 from bench.interfaces import Batch, UserError
 from methods.joint import Dp3Config, JointPolicy
 from methods.nets.diffusion import TRAIN_STEPS, DdimSampler, ddim_timesteps
-from methods.policy import RAW, SIZES, read_options
+from methods.networks import SIZES
+from methods.policy import RAW, read_options
 
 CONFIGS = {
     "smoke": Dp3Config(SIZES["smoke"], 40, 32, 1, 1e-3, 5, 1e-6, None, 0.9, 0.0, 16),
@@ -33,7 +34,7 @@ class Dp3(JointPolicy):
     """DP3; options ``nfe`` (1 to 100) and, for ``nfe=1``, the timestep ``t`` that the noise is labelled with."""
 
     name, configs = "dp3", CONFIGS
-    choices = MappingProxyType({"nfe": range(1, TRAIN_STEPS + 1), "t": range(TRAIN_STEPS)})
+    choices: ClassVar = {"nfe": range(1, TRAIN_STEPS + 1), "t": range(TRAIN_STEPS)}
     config: Dp3Config
 
     def _options(self, name: str, given: Mapping[str, str] | None) -> dict[str, int]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from types import MappingProxyType
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -56,7 +56,7 @@ class FlowPolicy(JointPolicy):
     """FlowPolicy; option ``nfe`` (1 to 100), the number of Euler steps."""
 
     name, configs = "flowpolicy", CONFIGS
-    choices = MappingProxyType({"nfe": range(1, MAX_NFE + 1)})
+    choices: ClassVar = {"nfe": range(1, MAX_NFE + 1)}
     config: FlowConfig
 
     @property

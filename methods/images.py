@@ -15,7 +15,8 @@ from bench.interfaces import DemoSet, TaskSpec, UserError
 from methods.nets.image_encoder import ImageStateEncoder, VisionSizes
 from methods.nets.normalizer import Affine
 from methods.nets.unet import ConditionalUnet1d
-from methods.policy import HORIZON, N_OBS_STEPS, ChunkPolicy
+from methods.networks import HORIZON, N_OBS_STEPS
+from methods.policy import ChunkPolicy
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ class SeesImages(ChunkPolicy):
     """
 
     observation = "image"
-    networks = ImageNetworks
+    networks_type = ImageNetworks
 
     def _all_frames(self, demos: DemoSet) -> tuple[Tensor, Tensor]:
         """All frames as they came: pictures ``[T, 84, 84, 3]`` uint8 and states ``[T, P]``."""

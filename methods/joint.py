@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from bench.interfaces import DemoSet
 from methods.nets.encoder import ObservationEncoder
 from methods.nets.optim import Optimizer, blend, ema_decay, initialise
-from methods.policy import ChunkPolicy, NetSizes, trainable
+from methods.networks import NetSizes, Networks
+from methods.policy import ChunkPolicy, trainable
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class JointTraining:
         config: the recipe.
     """
 
-    def __init__(self, averaged: nn.Module, frames: Frames, config: Dp3Config) -> None:
+    def __init__(self, averaged: Networks, frames: Frames, config: Dp3Config) -> None:
         self._averaged, self._frames, self._config = averaged, frames, config
         self.net = trainable(averaged).train()
         self.optimizer = Optimizer(

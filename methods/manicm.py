@@ -16,22 +16,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from types import MappingProxyType
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from bench.interfaces import Batch, DemoSet, TaskSpec
+from methods.distillation import Student
 from methods.nets.diffusion import TRAIN_STEPS
 from methods.nets.optim import Optimizer, blend, ema_decay
-from methods.policy import (
-    SIZES,
-    ChunkPolicy,
-    NetSizes,
-    profile_config,
-    trainable,
-)
+from methods.networks import SIZES, NetSizes
+from methods.policy import profile_config, trainable
 
 SKIP = 10  # k, timesteps that one distilled step jumps over
 SIGMA_DATA, TIMESTEP_SCALE = 0.5, 10.0  # of the boundary condition
@@ -69,11 +65,11 @@ def boundary(t: Tensor) -> tuple[Tensor, Tensor]:
     return SIGMA_DATA**2 / total, scaled / total.sqrt()
 
 
-class ManiCm(ChunkPolicy):
+class ManiCm(Student):
     """ManiCM; option ``nfe`` (1 or 4)."""
 
-    name, teacher, configs = "manicm", "dp3", CONFIGS
-    choices = MappingProxyType({"nfe": LCM_TIMESTEPS})
+    name, configs = "manicm", CONFIGS
+    choices: ClassVar = {"nfe": LCM_TIMESTEPS}
     config: ManiCmConfig
 
     def _set_up(self, options: Mapping[str, int]) -> None:

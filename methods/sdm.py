@@ -25,16 +25,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from bench.interfaces import Batch, DemoSet, TaskSpec
+from methods.distillation import Student
 from methods.nets.diffusion import TRAIN_STEPS, DdimSampler, ddim_timesteps
 from methods.nets.optim import Optimizer, blend, ema_decay
-from methods.policy import (
-    SIZES,
-    ChunkPolicy,
-    NetSizes,
-    profile_config,
-    read_options,
-    trainable,
-)
+from methods.networks import SIZES, NetSizes
+from methods.policy import profile_config, read_options, trainable
 
 
 @dataclass(frozen=True)
@@ -69,10 +64,10 @@ CONFIGS = {
 _RELEASED = {"scale": "batch_score", "timesteps": "grid", "update": "epochs", "generator_timestep": 100}
 
 
-class Sdm(ChunkPolicy):
+class Sdm(Student):
     """SDM Policy; one evaluation (as released: option ``nfe``, 10 by default or 1)."""
 
-    name, teacher, configs = "sdm", "dp3", CONFIGS
+    name, configs = "sdm", CONFIGS
     config: SdmConfig
 
     def _options(self, name: str, given: Mapping[str, str] | None) -> dict[str, int]:

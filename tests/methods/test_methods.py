@@ -15,7 +15,8 @@ from methods.bc import Bc
 from methods.dp3 import CONFIGS, Dp3
 from methods.flowpolicy import CONFIGS as FLOW
 from methods.flowpolicy import FlowPolicy
-from methods.policy import RAW, SIZES, Networks
+from methods.networks import SIZES, Networks
+from methods.policy import RAW
 from methods.simple_dp3 import CONFIGS as SIMPLE
 from methods.simple_dp3 import simple_dp3
 from tests.methods.conftest import make_batch
