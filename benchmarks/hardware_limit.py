@@ -12,7 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench.interfaces import Method, Observations, TaskSpec
 from benchmarks.paired import Side, Times, timed
 from benchmarks.reference.training import plain_networks, use_plain_layers
-from methods.policy import ChunkPolicy, NetSizes
+from methods.networks import NetSizes
+from methods.policy import ChunkPolicy
 
 _MATMUL = 512  # rows and columns of the matrices whose product gives the rate
 _MATVEC = 1024  # columns of the matrix whose product with a vector gives the bandwidth

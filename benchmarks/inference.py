@@ -18,7 +18,7 @@ from benchmarks.output import Row, argument_parser, at_least, begin, names, publ
 from benchmarks.paired import Side, Times, interleave, speedup
 from benchmarks.reference.training import use_plain_layers
 from envs import registry
-from methods.policy import N_OBS_STEPS, SIZES
+from methods.networks import N_OBS_STEPS, SIZES
 
 TEACHER = "dp3"
 PLAIN = ", plain layers"

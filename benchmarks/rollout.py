@@ -21,7 +21,7 @@ from benchmarks.reference.point_cloud import CASTERS, SAMPLERS, PlainMetaWorld
 from benchmarks.reference.rollout import run_episodes
 from benchmarks.reference.training import use_plain_layers
 from envs import registry
-from methods.policy import SIZES
+from methods.networks import SIZES
 
 BARS = {10: 5.0, 1: 8.0}  # by network evaluations
 

@@ -25,7 +25,7 @@ METHODS = {
     "sdm": "methods.sdm:Sdm",
     "sdm-released": "methods.sdm:released",
     "sdm2d": "methods.sdm2d:Sdm2d",
-    "simple_dp3": "methods.simple_dp3:simple_dp3",
+    "simple_dp3": "methods.simple_dp3:SimpleDp3",
 }
 BASELINES = ("dp3@nfe=1", "dp3@nfe=2", "dp3@nfe=4", "dp3@nfe=10", "manicm@nfe=1", "manicm@nfe=4")
 """Variants that a claim of speed has to be held against: the teacher and a student, with fewer and more steps."""

@@ -10,61 +10,28 @@ does better than this one where demonstrations differ.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bench.interfaces import Batch, DemoSet, MethodSpec, TaskSpec
+from bench.interfaces import Batch
 from methods.dp3 import CONFIGS as DP3
-from methods.dp3 import ONE_STEP_TIMESTEP, Dp3Config
-from methods.joint import JointTraining
-from methods.policy import HORIZON, N_ACTION_STEPS, N_OBS_STEPS, ChunkPolicy, profile_config, read_options
+from methods.dp3 import ONE_STEP_TIMESTEP
+from methods.joint import Dp3Config, JointPolicy
 
 CONFIGS = {profile: replace(config, noise_draws=1) for profile, config in DP3.items()}  # there is no noise to draw
 
 
-class Bc(ChunkPolicy):
+class Bc(JointPolicy):
     """Behaviour cloning by regression; one evaluation, deterministic."""
 
-    def __init__(
-        self,
-        task: TaskSpec,
-        profile: str,
-        options: Mapping[str, str] | None = None,
-        device: str | torch.device = "cpu",
-        config: Dp3Config | None = None,
-    ) -> None:
-        self.config = config or profile_config(CONFIGS, profile)
-        read_options("bc", options, {"nfe": (1,)})
-        spec = MethodSpec(
-            name="bc",
-            teacher=None,
-            horizon=HORIZON,
-            n_obs_steps=N_OBS_STEPS,
-            n_action_steps=N_ACTION_STEPS,
-            nfe=1,
-            train_steps=self.config.train_steps,
-            batch_size=self.config.batch_size,
-            config=asdict(self.config),
-            options={"nfe": 1},
-        )
-        super().__init__(spec, task, self.config.sizes, device)
-        self._t = torch.tensor([ONE_STEP_TIMESTEP], device=self.device)
+    name, configs = "bc", CONFIGS
+    config: Dp3Config
 
-    def begin_training(
-        self,
-        demos: DemoSet,
-        teacher: Mapping[str, Tensor] | None,  # noqa: ARG002
-        generator: torch.Generator,
-    ) -> None:
-        """Fit the normaliser, initialise the networks from ``generator``, build the optimiser."""
-        frames = (self._to_device(part) for part in (demos.point_cloud, demos.agent_pos, demos.action))
-        self._joint = JointTraining(self.ema, *frames, self.config, generator)
-        self._modules = {"net": self._joint.net, "winners": self._joint.winners}
-        self._optimizers = {"net": self._joint.optimizer}
-        self._thaw()
+    def _set_up(self, options: Mapping[str, int]) -> None:  # noqa: ARG002
+        self._t = torch.tensor([ONE_STEP_TIMESTEP], device=self.device)
 
     def fit_step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """One step on the squared error of the chunk; returns it as ``loss``."""

@@ -7,20 +7,15 @@ steps, so that the two differ in what they see.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from bench.interfaces import DemoSet, TaskSpec
-from methods.dp3 import Dp3, Dp3Config
-from methods.images import SIZES, ImageNetworks, SeesImages
-from methods.joint import JointTraining
-from methods.nets.diffusion import TRAIN_STEPS
-from methods.nets.image_encoder import random_crops
-from methods.nets.optim import Optimizer, initialise
-from methods.policy import profile_config, read_options, trainable
+from methods.dp3 import Dp3
+from methods.images import SIZES, SeesImages
+from methods.joint import Dp3Config, Frames
+from methods.nets.image_encoder import ImageStateEncoder, random_crops
 
 CONFIGS = {
     "smoke": Dp3Config(SIZES["smoke"], 40, 16, 1, 1e-3, 5, 1e-6, None, 0.9),
@@ -30,49 +25,19 @@ CONFIGS = {
 }
 
 
+class CroppedPictures(Frames):
+    """Pictures ``[T, 84, 84, 3]``, cropped at random whenever they are encoded."""
+
+    def encode(self, encoder: ImageStateEncoder, windows: Tensor, generator: torch.Generator) -> Tensor:
+        """Encode windows ``[B, To]`` of frames, with a graph: ``[B * To, D]``."""
+        flat = windows.to(self._states.device).flatten()
+        pictures = random_crops(self._seen[flat], self._config.sizes.vision.crop, generator)
+        return encoder(pictures, self._states[flat])
+
+
 class Dp(Dp3, SeesImages):
     """Diffusion Policy on images; option ``nfe`` (1 to 100)."""
 
-    def __init__(
-        self,
-        task: TaskSpec,
-        profile: str,
-        options: Mapping[str, str] | None = None,
-        device: str | torch.device = "cpu",
-        config: Dp3Config | None = None,
-    ) -> None:
-        read_options("dp", options, {"nfe": range(1, TRAIN_STEPS + 1)})
-        super().__init__(task, profile, options, device, config or profile_config(CONFIGS, profile))
-        self.spec = replace(self.spec, name="dp")
-
-    def begin_training(
-        self,
-        demos: DemoSet,
-        teacher: Mapping[str, Tensor] | None,  # noqa: ARG002
-        generator: torch.Generator,
-    ) -> None:
-        """Fit the normaliser, initialise the networks from ``generator``, build the optimiser."""
-        initialise(self.ema, generator)
-        self.ema.normalizer.fit(self._to_device(demos.agent_pos), self._to_device(demos.action))
-        self._joint = _ImageTraining(self.ema, *self._normalised_frames(demos), self.config)
-        self._modules, self._optimizers = {"net": self._joint.net}, {"net": self._joint.optimizer}
-        self._thaw()
-
-
-class _ImageTraining(JointTraining):
-    """The same training with pictures ``[T, 84, 84, 3]`` and normalised states ``[T, P]`` of all frames."""
-
-    def __init__(self, averaged: ImageNetworks, pictures: Tensor, states: Tensor, config: Dp3Config) -> None:
-        self._averaged, self._config, self._pictures, self._states = averaged, config, pictures, states
-        averaged.thaw()
-        self.net = trainable(averaged).train()
-        parts = (self.net.encoder, self.net.unet)
-        self.optimizer = Optimizer(
-            parts, config.lr, config.train_steps, config.warmup, config.weight_decay, config.clip
-        )
-
-    def condition(self, frames: Tensor, generator: torch.Generator) -> Tensor:
-        """Encode windows ``[B, To]`` of frames, cropped at random, with a graph: ``[B, C]``."""
-        flat = frames.to(self._states.device).flatten()
-        pictures = random_crops(self._pictures[flat], self._config.sizes.vision.crop, generator)
-        return self.net.encoder(pictures, self._states[flat]).view(len(frames), -1)
+    name, configs = "dp", CONFIGS
+    choices: ClassVar = {"nfe": Dp3.choices["nfe"]}
+    frames_type = CroppedPictures

@@ -8,25 +8,17 @@ Inference: DDIM with NFE steps.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bench.interfaces import Batch, DemoSet, MethodSpec, TaskSpec, UserError
-from methods.joint import Dp3Config, JointTraining
+from bench.interfaces import Batch, UserError
+from methods.joint import Dp3Config, JointPolicy
 from methods.nets.diffusion import TRAIN_STEPS, DdimSampler, ddim_timesteps
-from methods.policy import (
-    HORIZON,
-    N_ACTION_STEPS,
-    N_OBS_STEPS,
-    RAW,
-    SIZES,
-    ChunkPolicy,
-    profile_config,
-    read_options,
-)
+from methods.networks import SIZES
+from methods.policy import RAW, read_options
 
 CONFIGS = {
     "smoke": Dp3Config(SIZES["smoke"], 40, 32, 1, 1e-3, 5, 1e-6, None, 0.9, 0.0, 16),
@@ -38,52 +30,25 @@ NFE = 10  # network evaluations by default
 ONE_STEP_TIMESTEP = TRAIN_STEPS - 1  # where a single evaluation starts, unless told otherwise
 
 
-class Dp3(ChunkPolicy):
+class Dp3(JointPolicy):
     """DP3; options ``nfe`` (1 to 100) and, for ``nfe=1``, the timestep ``t`` that the noise is labelled with."""
 
-    def __init__(
-        self,
-        task: TaskSpec,
-        profile: str,
-        options: Mapping[str, str] | None = None,
-        device: str | torch.device = "cpu",
-        config: Dp3Config | None = None,
-    ) -> None:
-        self.config = config or profile_config(CONFIGS, profile)
-        given = read_options("dp3", options, {"nfe": range(1, TRAIN_STEPS + 1), "t": range(TRAIN_STEPS)})
-        nfe = given.get("nfe", NFE)
-        if "t" in given and nfe != 1:
-            raise UserError(f"option t={given['t']} of dp3 goes with nfe=1 only, not with nfe={nfe}")
-        in_force = {"nfe": nfe} | ({"t": given.get("t", ONE_STEP_TIMESTEP)} if nfe == 1 else {})
-        spec = MethodSpec(
-            name="dp3",
-            teacher=None,
-            horizon=HORIZON,
-            n_obs_steps=N_OBS_STEPS,
-            n_action_steps=N_ACTION_STEPS,
-            nfe=nfe,
-            train_steps=self.config.train_steps,
-            batch_size=self.config.batch_size,
-            config=asdict(self.config),
-            options=in_force,
-        )
-        super().__init__(spec, task, self.config.sizes, device)
-        # the scheduler's own single timestep is 0, which labels pure noise as a clean sample
-        self._sampler = DdimSampler([in_force["t"]] if nfe == 1 else ddim_timesteps(nfe), self.device)
-        self._raw: dict[str, Tensor] = {}
+    name, configs = "dp3", CONFIGS
+    choices: ClassVar = {"nfe": range(1, TRAIN_STEPS + 1), "t": range(TRAIN_STEPS)}
+    config: Dp3Config
 
-    def begin_training(
-        self,
-        demos: DemoSet,
-        teacher: Mapping[str, Tensor] | None,  # noqa: ARG002
-        generator: torch.Generator,
-    ) -> None:
-        """Fit the normaliser, initialise the networks from ``generator``, build the optimiser."""
-        frames = (self._to_device(part) for part in (demos.point_cloud, demos.agent_pos, demos.action))
-        self._joint = JointTraining(self.ema, *frames, self.config, generator)
-        self._modules = {"net": self._joint.net, "winners": self._joint.winners}
-        self._optimizers = {"net": self._joint.optimizer}
-        self._thaw()
+    def _options(self, name: str, given: Mapping[str, str] | None) -> dict[str, int]:
+        values = read_options(name, given, self.choices)
+        nfe = values.get("nfe", NFE)
+        if "t" in values and nfe != 1:
+            raise UserError(f"option t={values['t']} of {name} goes with nfe=1 only, not with nfe={nfe}")
+        return {"nfe": nfe} | ({"t": values.get("t", ONE_STEP_TIMESTEP)} if nfe == 1 else {})
+
+    def _set_up(self, options: Mapping[str, int]) -> None:
+        # the scheduler's own single timestep is 0, which labels pure noise as a clean sample
+        timesteps = [options["t"]] if options["nfe"] == 1 else ddim_timesteps(options["nfe"])
+        self._sampler = DdimSampler(timesteps, self.device)
+        self._raw: dict[str, Tensor] = {}
 
     def fit_step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """One step on the denoising loss; returns it as ``loss``."""

@@ -16,16 +16,16 @@ the chunk is not clipped. Inference: Euler steps of equal length, one by default
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from bench.interfaces import Batch, DemoSet, MethodSpec, TaskSpec
+from bench.interfaces import Batch, TaskSpec
 from methods.dp3 import CONFIGS as DP3
-from methods.dp3 import Dp3Config
-from methods.joint import JointTraining
-from methods.policy import HORIZON, N_ACTION_STEPS, N_OBS_STEPS, ChunkPolicy, profile_config, read_options
+from methods.joint import Dp3Config, JointPolicy
+from methods.policy import profile_config
 
 TIME_SCALE = 99  # times from 0 to 1 are embedded as the timesteps 0 to 99 of diffusion
 MAX_NFE = 100
@@ -52,49 +52,22 @@ CONFIGS = {
 }
 
 
-class FlowPolicy(ChunkPolicy):
+class FlowPolicy(JointPolicy):
     """FlowPolicy; option ``nfe`` (1 to 100), the number of Euler steps."""
 
-    def __init__(
-        self,
-        task: TaskSpec,
-        profile: str,
-        options: Mapping[str, str] | None = None,
-        device: str | torch.device = "cpu",
-        config: FlowConfig | None = None,
-    ) -> None:
-        self.config = config or profile_config(CONFIGS, profile)
-        recipe, first = self.config.recipe, self.config.first_time
-        name = "flowpolicy-released" if self.config.released_compat else "flowpolicy"
-        nfe = read_options(name, options, {"nfe": range(1, MAX_NFE + 1)}).get("nfe", 1)
-        spec = MethodSpec(
-            name=name,
-            teacher=None,
-            horizon=HORIZON,
-            n_obs_steps=N_OBS_STEPS,
-            n_action_steps=N_ACTION_STEPS,
-            nfe=nfe,
-            train_steps=recipe.train_steps,
-            batch_size=recipe.batch_size,
-            config=asdict(self.config),
-            options={"nfe": nfe},
-        )
-        super().__init__(spec, task, recipe.sizes, device)
+    name, configs = "flowpolicy", CONFIGS
+    choices: ClassVar = {"nfe": range(1, MAX_NFE + 1)}
+    config: FlowConfig
+
+    @property
+    def recipe(self) -> Dp3Config:
+        """The hyper-parameters that are DP3's."""
+        return self.config.recipe
+
+    def _set_up(self, options: Mapping[str, int]) -> None:
+        first, nfe = self.config.first_time, options["nfe"]
         times = [first + (1 - first) * i / nfe for i in range(nfe)]
         self._timesteps = [torch.tensor([TIME_SCALE * t], device=self.device) for t in times]
-
-    def begin_training(
-        self,
-        demos: DemoSet,
-        teacher: Mapping[str, Tensor] | None,  # noqa: ARG002
-        generator: torch.Generator,
-    ) -> None:
-        """Fit the normaliser, initialise the networks from ``generator``, build the optimiser."""
-        frames = (self._to_device(part) for part in (demos.point_cloud, demos.agent_pos, demos.action))
-        self._joint = JointTraining(self.ema, *frames, self.config.recipe, generator)
-        self._modules = {"net": self._joint.net, "winners": self._joint.winners}
-        self._optimizers = {"net": self._joint.optimizer}
-        self._thaw()
 
     def fit_step(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """One step of consistency flow matching; returns ``loss``."""

@@ -6,16 +6,17 @@ that of the encoder and of what it sees.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from bench.interfaces import DemoSet, MethodSpec, TaskSpec, UserError
+from bench.interfaces import DemoSet, TaskSpec, UserError
 from methods.nets.image_encoder import ImageStateEncoder, VisionSizes
 from methods.nets.normalizer import Affine
 from methods.nets.unet import ConditionalUnet1d
-from methods.policy import HORIZON, N_OBS_STEPS, ChunkPolicy, NetSizes
+from methods.networks import HORIZON, N_OBS_STEPS
+from methods.policy import ChunkPolicy
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,6 @@ SIZES: dict[str, ImageSizes] = {
     "lite": ImageSizes(VisionSizes(76, 16, 5, (32,), 1, 32), 32, 64, (32, 32, 64), 5, 64),
     "paper": ImageSizes(VisionSizes(76, 64, 7, (64, 128, 256, 512), 2, 32), 64, 64, (512, 1024, 2048), 2, 128),
 }
-_NONE = NetSizes(False, 0, (1,), 1, 1, (8,), 1, 4)  # `ChunkPolicy` makes networks for clouds first: the least ones
 
 
 class ImageNormalizer(nn.Module):
@@ -64,9 +64,17 @@ class ImageNetworks(nn.Module):
             task.action_dim, condition, HORIZON, sizes.down_dims, sizes.n_blocks, sizes.time_dim
         )
 
+    def fit_normalizer(self, image: Tensor, agent_pos: Tensor, action: Tensor) -> None:  # noqa: ARG002
+        """Fit the normaliser to states ``[T, P]`` and actions ``[T, A]``."""
+        self.normalizer.fit(agent_pos, action)
+
+    def normalise(self, image: Tensor, agent_pos: Tensor) -> tuple[Tensor, Tensor]:
+        """Pictures as they are, and normalised states ``[..., P]``."""
+        return image, self.normalizer.agent_pos(agent_pos)
+
     def forward(self, image: Tensor, agent_pos: Tensor) -> Tensor:
         """Encode observations ``[B, To, 84, 84, 3]`` uint8 and ``[B, To, P]``: the condition ``[B, C]``."""
-        state = self.normalizer.agent_pos(agent_pos)
+        image, state = self.normalise(image, agent_pos)
         return self.encoder(image.flatten(0, 1), state.flatten(0, 1)).view(len(agent_pos), -1)
 
     def freeze(self) -> None:
@@ -84,15 +92,11 @@ class SeesImages(ChunkPolicy):
     ``config.sizes`` of the method must be `ImageSizes`.
     """
 
-    def __init__(self, spec: MethodSpec, task: TaskSpec, sizes: ImageSizes, device: str | torch.device) -> None:
-        super().__init__(replace(spec, observation="image"), task, _NONE, device)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)  # as in `ChunkPolicy`
-            self.ema = ImageNetworks(task, sizes).to(self.device).requires_grad_(False).eval()
+    observation = "image"
+    networks_type = ImageNetworks
 
-    def _normalised_frames(self, demos: DemoSet) -> tuple[Tensor, Tensor]:
-        """All frames: pictures ``[T, 84, 84, 3]`` as they are and normalised states ``[T, P]``."""
+    def _all_frames(self, demos: DemoSet) -> tuple[Tensor, Tensor]:
+        """All frames as they came: pictures ``[T, 84, 84, 3]`` uint8 and states ``[T, P]``."""
         if not len(demos.image):
             raise UserError(f"{self.spec.name} sees images: it needs demonstrations that hold them")
-        states = self.ema.normalizer.agent_pos(self._to_device(demos.agent_pos))
-        return torch.as_tensor(demos.image, device=self.device), states
+        return torch.as_tensor(demos.image, device=self.device), self._to_device(demos.agent_pos)

@@ -15,26 +15,19 @@ without EMA.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bench.interfaces import Batch, DemoSet, MethodSpec, TaskSpec
+from bench.interfaces import Batch, DemoSet, TaskSpec
+from methods.distillation import Student
 from methods.nets.diffusion import TRAIN_STEPS
 from methods.nets.optim import Optimizer, blend, ema_decay
-from methods.policy import (
-    HORIZON,
-    N_ACTION_STEPS,
-    N_OBS_STEPS,
-    SIZES,
-    ChunkPolicy,
-    NetSizes,
-    profile_config,
-    read_options,
-    trainable,
-)
+from methods.networks import SIZES, NetSizes
+from methods.policy import profile_config, trainable
 
 SKIP = 10  # k, timesteps that one distilled step jumps over
 SIGMA_DATA, TIMESTEP_SCALE = 0.5, 10.0  # of the boundary condition
@@ -72,34 +65,15 @@ def boundary(t: Tensor) -> tuple[Tensor, Tensor]:
     return SIGMA_DATA**2 / total, scaled / total.sqrt()
 
 
-class ManiCm(ChunkPolicy):
+class ManiCm(Student):
     """ManiCM; option ``nfe`` (1 or 4)."""
 
-    def __init__(
-        self,
-        task: TaskSpec,
-        profile: str,
-        options: Mapping[str, str] | None = None,
-        device: str | torch.device = "cpu",
-        config: ManiCmConfig | None = None,
-    ) -> None:
-        self.config = config or profile_config(CONFIGS, profile)
-        name = "manicm-released" if self.config.released_compat else "manicm"
-        nfe = read_options(name, options, {"nfe": LCM_TIMESTEPS}).get("nfe", 1)
-        spec = MethodSpec(
-            name=name,
-            teacher="dp3",
-            horizon=HORIZON,
-            n_obs_steps=N_OBS_STEPS,
-            n_action_steps=N_ACTION_STEPS,
-            nfe=nfe,
-            train_steps=self.config.train_steps,
-            batch_size=self.config.batch_size,
-            config=asdict(self.config),
-            options={"nfe": nfe},
-        )
-        super().__init__(spec, task, self.config.sizes, device)
-        timesteps = LCM_TIMESTEPS[nfe]
+    name, configs = "manicm", CONFIGS
+    choices: ClassVar = {"nfe": LCM_TIMESTEPS}
+    config: ManiCmConfig
+
+    def _set_up(self, options: Mapping[str, int]) -> None:
+        timesteps = LCM_TIMESTEPS[options["nfe"]]
         self._steps = [torch.tensor([t], device=self.device) for t in timesteps]
         self._boundaries = [tuple(float(c) for c in boundary(t)) for t in self._steps]
         self._noise_levels = [(float(self.schedule.alpha[t]), float(self.schedule.sigma[t])) for t in timesteps]

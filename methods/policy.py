@@ -1,120 +1,97 @@
-"""What DP3 and its students share: the networks, inference, checkpoints and the state of training."""
+"""What the methods share: construction, inference, checkpoints and the state of training."""
 
 from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import asdict
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from bench.interfaces import DemoSet, MethodSpec, Observations, TaskSpec, UserError, unknown
+from bench.interfaces import DemoSet, MethodSpec, ObservationKind, Observations, TaskSpec, UserError, unknown
 from methods.nets.diffusion import Schedule
-from methods.nets.encoder import ObservationEncoder
-from methods.nets.normalizer import Normalizer
 from methods.nets.optim import Optimizer
-from methods.nets.unet import ConditionalUnet1d
+from methods.networks import HORIZON, N_ACTION_STEPS, N_OBS_STEPS, Networks
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 ConfigT = TypeVar("ConfigT")
 
 RAW = "raw."  # prefix of the weights without EMA in a teacher's checkpoint
-_FRAMES_AT_ONCE = 256  # when features of all demonstrations are computed
-HORIZON, N_OBS_STEPS, N_ACTION_STEPS = 4, 2, 4  # of the published H = 4 configurations: 3 actions are executed
-
-
-@dataclass(frozen=True)
-class NetSizes:
-    """Sizes of encoder and U-Net; a student has those of its teacher."""
-
-    hand_frame: bool  # whether the hand is the origin of the cloud, where the state tells its place
-    octaves: int  # of the sinusoids beside the coordinates of a point; 0 for none, as published
-    point_widths: tuple[int, ...]  # hidden widths of the MLP shared over points
-    feature_dim: int  # of cloud and of state, each, in one frame
-    state_hidden: int  # hidden width of the state MLP
-    down_dims: tuple[int, ...]  # channels of the U-Net levels
-    n_blocks: int  # residual blocks in each level
-    time_dim: int  # size of the timestep embedding
-
-
-SIZES: dict[str, NetSizes] = {
-    "smoke": NetSizes(False, 0, (16, 32), 16, 32, (16, 32, 64), 1, 32),
-    "lite": NetSizes(True, 3, (64, 64, 128), 32, 64, (32, 32, 64), 5, 64),
-    "paper": NetSizes(False, 0, (64, 128, 256), 64, 64, (512, 1024, 2048), 2, 128),
-}
-
-
-class Networks(nn.Module):
-    """Normaliser, encoder and U-Net: all that acting needs."""
-
-    def __init__(self, task: TaskSpec, sizes: NetSizes) -> None:
-        super().__init__()
-        self._hand = task.hand if sizes.hand_frame else None
-        if self._hand:
-            self.register_buffer("_rotation", torch.tensor(self._hand.rotation).T, persistent=False)
-            self.register_buffer("_offset", torch.tensor(self._hand.offset), persistent=False)
-        self.normalizer = Normalizer(task.agent_pos_dim, task.action_dim)
-        self.encoder = ObservationEncoder(
-            task.agent_pos_dim, sizes.point_widths, sizes.feature_dim, sizes.state_hidden, sizes.octaves
-        )
-        condition = N_OBS_STEPS * self.encoder.out_dim
-        self.unet = ConditionalUnet1d(
-            task.action_dim, condition, HORIZON, sizes.down_dims, sizes.n_blocks, sizes.time_dim
-        )
-
-    def fit_normalizer(self, point_cloud: Tensor, agent_pos: Tensor, action: Tensor) -> None:
-        """Fit the normaliser to frames ``[T, N, 3]`` and ``[T, P]`` and actions ``[T, A]``."""
-        self.normalizer.fit(self._from_hand(point_cloud, agent_pos), agent_pos, action)
-
-    def normalise(self, point_cloud: Tensor, agent_pos: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalise frames ``[..., N, 3]`` and ``[..., P]``."""
-        cloud = self._from_hand(point_cloud, agent_pos)
-        return self.normalizer.point_cloud(cloud), self.normalizer.agent_pos(agent_pos)
-
-    def _from_hand(self, point_cloud: Tensor, agent_pos: Tensor) -> Tensor:
-        """The clouds with the hand as their origin, axes as they are; as they came without a hand."""
-        if self._hand is None:
-            return point_cloud
-        place = agent_pos[..., self._hand.first : self._hand.first + 3] @ self._rotation + self._offset
-        return point_cloud - place[..., None, :]
-
-    def forward(self, point_cloud: Tensor, agent_pos: Tensor) -> Tensor:
-        """Normalise and encode observations ``[B, To, N, 3]`` and ``[B, To, P]``: the condition ``[B, C]``."""
-        cloud, state = self.normalise(point_cloud, agent_pos)
-        return self.encoder(cloud.flatten(0, 1), state.flatten(0, 1)).view(len(agent_pos), -1)
-
-    def freeze(self) -> None:
-        """Prepare the weights once for repeated calls without gradients; `thaw` before they change."""
-        self.encoder.points.freeze()
-        self.unet.freeze()
-
-    def thaw(self) -> None:
-        """Forget what `freeze` prepared."""
-        self.encoder.points.thaw()
-        self.unet.thaw()
 
 
 class ChunkPolicy(ABC):
     """Base of the methods: acts with EMA weights by the `_sample` of its subclass; keeps the state of training.
 
-    A subclass fills ``_modules``, ``_optimizers`` and ``_counters`` in `begin_training`: what `fit_step` changes.
+    A subclass says in class attributes what it is, makes in `_set_up` what its sampler needs, and fills ``_modules``,
+    ``_optimizers`` and ``_counters`` in `begin_training`: what `fit_step` changes.
+
+    Args:
+        task: gives the sizes of observation and action.
+        profile: one of ``configs``.
+        options: inference options as text.
+        device: where the tensors live.
+        config: hyper-parameters in the place of the profile's; with ``released_compat`` the name has that ending.
     """
 
-    def __init__(self, spec: MethodSpec, task: TaskSpec, sizes: NetSizes, device: str | torch.device) -> None:
-        self.spec = spec
+    name: str
+    teacher: str | None = None
+    configs: Mapping[str, Any]  # hyper-parameters by profile, a dataclass
+    choices: ClassVar[Mapping[str, Collection[int]]] = {"nfe": (1,)}  # values that inference options may have
+    observation: ObservationKind = "point_cloud"
+    networks_type: type[Any] = Networks  # or a counterpart; made of a task and ``recipe.sizes``
+
+    def __init__(
+        self,
+        task: TaskSpec,
+        profile: str,
+        options: Mapping[str, str] | None = None,
+        device: str | torch.device = "cpu",
+        config: Any = None,
+    ) -> None:
+        self.config = config or profile_config(self.configs, profile)
+        name = f"{self.name}-released" if getattr(self.config, "released_compat", False) else self.name
+        in_force = self._options(name, options)
+        self.spec = MethodSpec(
+            name=name,
+            teacher=self.teacher,
+            horizon=HORIZON,
+            n_obs_steps=N_OBS_STEPS,
+            n_action_steps=N_ACTION_STEPS,
+            nfe=in_force["nfe"],
+            train_steps=self.recipe.train_steps,
+            batch_size=self.recipe.batch_size,
+            config=asdict(self.config),
+            options=in_force,
+            observation=self.observation,
+        )
         self.device = torch.device(device)
         self.schedule = Schedule(self.device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)  # weights before training are of no use, but the same in every process
-            self.ema = Networks(task, sizes).to(self.device).requires_grad_(False).eval()
+            networks: Networks = self.networks_type(task, self.recipe.sizes)
+        self.ema = networks.to(self.device).requires_grad_(False).eval()
         self._chunk = (HORIZON, task.action_dim)
         self._modules: dict[str, nn.Module] = {}
         self._optimizers: dict[str, Optimizer] = {}
         self._counters: dict[str, int] = {}
         self._frozen = False
+        self._set_up(in_force)
+
+    @property
+    def recipe(self) -> Any:
+        """The part of ``config`` that has ``sizes``, ``train_steps`` and ``batch_size``."""
+        return self.config
+
+    def _options(self, name: str, given: Mapping[str, str] | None) -> dict[str, int]:
+        """The inference options in force, ``nfe`` first; `UserError` on one that there is not."""
+        return {"nfe": 1} | read_options(name, given, self.choices)
+
+    @abstractmethod
+    def _set_up(self, options: Mapping[str, int]) -> None:
+        """Make what `_sample` needs besides the networks, for the options in force."""
 
     @property
     def network(self) -> nn.Module:
@@ -202,9 +179,9 @@ class ChunkPolicy(ABC):
     def _to_device(self, array: object) -> Tensor:
         return torch.as_tensor(array, dtype=torch.float32, device=self.device)
 
-    def _normalised_frames(self, demos: DemoSet) -> tuple[Tensor, Tensor]:
-        """All frames, normalised: clouds ``[T, N, 3]`` and states ``[T, P]``."""
-        return self.ema.normalise(self._to_device(demos.point_cloud), self._to_device(demos.agent_pos))
+    def _all_frames(self, demos: DemoSet) -> tuple[Tensor, Tensor]:
+        """All frames as they came: clouds ``[T, N, 3]`` and states ``[T, P]``."""
+        return self._to_device(demos.point_cloud), self._to_device(demos.agent_pos)
 
     def _clean_chunks(self, action: Tensor, draws: int) -> Tensor:
         """Normalised action chunks ``[draws * B, H, A]``: the batch, once for each noise draw."""
@@ -212,30 +189,6 @@ class ChunkPolicy(ABC):
 
     def _randn_like(self, x: Tensor, generator: torch.Generator) -> Tensor:
         return torch.randn(x.shape, generator=generator, device=x.device)
-
-    def _start_distillation(self, demos: DemoSet, teacher: Mapping[str, Tensor] | None, raw: bool) -> Tensor:
-        """Take over the teacher's networks and return its features of all frames, ``[T, D]``.
-
-        Args:
-            demos: the demonstrations that the teacher was trained on.
-            teacher: its `state`; the encoder and the normaliser stay as they are there.
-            raw: start from the weights without EMA, as the released students do.
-        """
-        if teacher is None:
-            raise UserError(
-                f"{self.spec.name} distils {self.spec.teacher}: it needs a checkpoint of {self.spec.teacher}"
-            )
-        averaged = {name: tensor for name, tensor in teacher.items() if not name.startswith(RAW)}
-        weights = {name.removeprefix(RAW): tensor for name, tensor in teacher.items() if name.startswith(RAW)}
-        load_checked(self.ema, averaged | weights if raw else averaged, f"{self.spec.name}'s teacher")
-        self._thaw()
-        with torch.no_grad():
-            frames = zip(*(part.split(_FRAMES_AT_ONCE) for part in self._normalised_frames(demos)), strict=True)
-            return torch.cat([self.ema.encoder(cloud, state) for cloud, state in frames])
-
-    def _condition(self, features: Tensor, frames: Tensor) -> Tensor:
-        """Features ``[T, D]`` of windows ``[B, To]`` -> condition ``[B, To * D]``."""
-        return features[frames.to(self.device)].flatten(1)
 
 
 def trainable(module: ModuleT) -> ModuleT:

@@ -17,27 +17,19 @@ evaluation by 10 DDIM steps of G.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bench.interfaces import Batch, DemoSet, MethodSpec, TaskSpec
+from bench.interfaces import Batch, DemoSet, TaskSpec
+from methods.distillation import Student
 from methods.nets.diffusion import TRAIN_STEPS, DdimSampler, ddim_timesteps
 from methods.nets.optim import Optimizer, blend, ema_decay
-from methods.policy import (
-    HORIZON,
-    N_ACTION_STEPS,
-    N_OBS_STEPS,
-    SIZES,
-    ChunkPolicy,
-    NetSizes,
-    profile_config,
-    read_options,
-    trainable,
-)
+from methods.networks import SIZES, NetSizes
+from methods.policy import profile_config, read_options, trainable
 
 
 @dataclass(frozen=True)
@@ -72,37 +64,22 @@ CONFIGS = {
 _RELEASED = {"scale": "batch_score", "timesteps": "grid", "update": "epochs", "generator_timestep": 100}
 
 
-class Sdm(ChunkPolicy):
+class Sdm(Student):
     """SDM Policy; one evaluation (as released: option ``nfe``, 10 by default or 1)."""
 
-    def __init__(
-        self,
-        task: TaskSpec,
-        profile: str,
-        options: Mapping[str, str] | None = None,
-        device: str | torch.device = "cpu",
-        config: SdmConfig | None = None,
-    ) -> None:
-        self.config = config or profile_config(CONFIGS, profile)
-        released = self.config.released_compat
-        name = "sdm-released" if released else "sdm"
-        nfe = read_options(name, options, {"nfe": (1, 10) if released else (1,)}).get("nfe", 10 if released else 1)
-        spec = MethodSpec(
-            name=name,
-            teacher="dp3",
-            horizon=HORIZON,
-            n_obs_steps=N_OBS_STEPS,
-            n_action_steps=N_ACTION_STEPS,
-            nfe=nfe,
-            train_steps=self.config.train_steps,
-            batch_size=self.config.batch_size,
-            config=asdict(self.config),
-            options={"nfe": nfe},
-        )
-        super().__init__(spec, task, self.config.sizes, device)
-        t_g = min(self.config.generator_timestep, TRAIN_STEPS - 1)  # the released one-step branch feeds 99, not 100
-        self._sampler = DdimSampler([t_g] if nfe == 1 else ddim_timesteps(nfe), self.device)
-        self._t_g = torch.tensor([self.config.generator_timestep], device=self.device)
+    name, configs = "sdm", CONFIGS
+    config: SdmConfig
+
+    def _options(self, name: str, given: Mapping[str, str] | None) -> dict[str, int]:
+        if not self.config.released_compat:
+            return super()._options(name, given)
+        return {"nfe": 10} | read_options(name, given, {"nfe": (1, 10)})
+
+    def _set_up(self, options: Mapping[str, int]) -> None:
+        t_g, nfe = self.config.generator_timestep, options["nfe"]
+        self._t_g = torch.tensor([t_g], device=self.device)
+        # the released one-step branch feeds 99, not 100
+        self._sampler = DdimSampler([min(t_g, TRAIN_STEPS - 1)] if nfe == 1 else ddim_timesteps(nfe), self.device)
 
     def begin_training(
         self,

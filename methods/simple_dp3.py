@@ -6,16 +6,12 @@ Source: Ze et al. 2024, 3D Diffusion Policy (arXiv 2403.03954), released configu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
+from typing import ClassVar
 
-import torch
-
-from bench.interfaces import TaskSpec
 from methods.dp3 import CONFIGS as DP3
-from methods.dp3 import Dp3, Dp3Config
-from methods.nets.diffusion import TRAIN_STEPS
-from methods.policy import profile_config, read_options
+from methods.dp3 import Dp3
+from methods.joint import Dp3Config
 
 
 def _simple(profile: str, down_dims: tuple[int, ...], n_blocks: int) -> Dp3Config:
@@ -31,16 +27,8 @@ CONFIGS = {
 }
 
 
-def simple_dp3(
-    task: TaskSpec,
-    profile: str,
-    options: Mapping[str, str] | None = None,
-    device: str | torch.device = "cpu",
-    config: Dp3Config | None = None,
-) -> Dp3:
+class SimpleDp3(Dp3):
     """DP3 with a small U-Net; option ``nfe`` (1 to 100)."""
-    config = config or profile_config(CONFIGS, profile)
-    read_options("simple_dp3", options, {"nfe": range(1, TRAIN_STEPS + 1)})
-    method = Dp3(task, profile, options, device, config)
-    method.spec = replace(method.spec, name="simple_dp3")
-    return method
+
+    name, configs = "simple_dp3", CONFIGS
+    choices: ClassVar = {"nfe": Dp3.choices["nfe"]}

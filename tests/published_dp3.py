@@ -12,7 +12,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from methods.policy import N_OBS_STEPS, NetSizes, Networks
+from methods.networks import N_OBS_STEPS, NetSizes, Networks
 
 
 class Extractor(nn.Module):

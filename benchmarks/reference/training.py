@@ -20,7 +20,8 @@ from methods.nets.diffusion import TRAIN_STEPS, Schedule
 from methods.nets.encoder import PointEncoder
 from methods.nets.optim import ema_decay
 from methods.nets.reference import PlainUnet1d
-from methods.policy import RAW, ChunkPolicy, NetSizes, Networks
+from methods.networks import NetSizes, Networks
+from methods.policy import RAW, ChunkPolicy
 
 
 class PlainPointEncoder(PointEncoder):

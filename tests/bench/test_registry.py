@@ -52,6 +52,6 @@ def test_what_it_imports_from_its_own_package_counts(line: str, version: Version
 
 
 def test_networks_of_the_methods_here_count_for_a_plugin(version: Version) -> None:
-    built_in = version("plugin_three", plugin_three="from methods.policy import Networks\n")
+    built_in = version("plugin_three", plugin_three="from methods.networks import Networks\n")
     assert built_in != version("plugin_three", plugin_three="from methods.nets.unet import ConditionalUnet1d\n")
     assert built_in != version("plugin_three", plugin_three="from json import loads\n")

@@ -37,7 +37,7 @@ from envs import registry
 from envs.metaworld import CROP, MetaWorld
 from envs.pointcloud import farthest_points
 from methods.dp3 import CONFIGS, Dp3
-from methods.policy import SIZES
+from methods.networks import SIZES
 
 TASK = "metaworld/drawer-open"
 

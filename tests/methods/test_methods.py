@@ -15,9 +15,10 @@ from methods.bc import Bc
 from methods.dp3 import CONFIGS, Dp3
 from methods.flowpolicy import CONFIGS as FLOW
 from methods.flowpolicy import FlowPolicy
-from methods.policy import RAW, SIZES, Networks
+from methods.networks import SIZES, Networks
+from methods.policy import RAW
 from methods.simple_dp3 import CONFIGS as SIMPLE
-from methods.simple_dp3 import simple_dp3
+from methods.simple_dp3 import SimpleDp3
 from tests.methods.conftest import make_batch
 
 SEE_CLOUDS = [name for name in methods.METHODS if name not in ("dp", "sdm2d")]  # for these: test_images.py
@@ -182,7 +183,7 @@ def test_noise_on_the_state_reaches_training_but_not_acting(policy, task, demos)
 OVERFIT = {"train_steps": 300, "lr": 3e-3, "state_noise": 0.0}
 
 
-@pytest.mark.parametrize(("policy", "configs"), [(Dp3, CONFIGS), (simple_dp3, SIMPLE), (Bc, BC)])
+@pytest.mark.parametrize(("policy", "configs"), [(Dp3, CONFIGS), (SimpleDp3, SIMPLE), (Bc, BC)])
 def test_one_batch_is_overfitted(policy, configs, task, demos):
     method = policy(task, "smoke", config=replace(configs["smoke"], **OVERFIT))
     method.begin_training(demos, None, seeded())
