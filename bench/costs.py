@@ -43,6 +43,6 @@ def _first_guess(unit: Unit) -> float:
     per_episode = 0.5 + 0.05 * unit.method.nfe
     if unit.kind is not Kind.TRAIN:
         return 2 + per_episode * unit.episodes
-    per_step = {"smoke": 0.01, "lite": 0.06}.get(unit.profile.name, 3.0)
+    per_step = {"smoke": 0.01, "lite": 0.12}.get(unit.profile.name, 3.0)
     curve = unit.profile.curve_points * unit.profile.selection_episodes * per_episode
     return 2 + per_step * unit.method.train_steps + curve

@@ -22,7 +22,7 @@ from methods.policy import RAW, read_options
 
 CONFIGS = {
     "smoke": Dp3Config(SIZES["smoke"], 40, 32, 1, 1e-3, 5, 1e-6, None, 0.9, 0.0, 16),
-    "lite": Dp3Config(SIZES["lite"], 3000, 64, 4, 3e-3, 100, 1e-6, 1.0, 0.999, 0.0, 64),
+    "lite": Dp3Config(SIZES["lite"], 1500, 64, 4, 3e-3, 100, 1e-6, 1.0, 0.998, 0.0, 64),
     # 3000 epochs of 15 batches: 9 demonstrations of 200 steps give 1809 windows
     "paper": Dp3Config(SIZES["paper"], 45_000, 128, 1, 1e-4, 500, 1e-6, None, 0.9999),
 }

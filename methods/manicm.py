@@ -53,7 +53,7 @@ class ManiCmConfig:
 
 CONFIGS = {
     "smoke": ManiCmConfig(SIZES["smoke"], 20, 32, 1, 2e-4, 5, 1e-6, 1.0, 0.95, 0.9),
-    "lite": ManiCmConfig(SIZES["lite"], 600, 64, 2, 2e-4, 50, 1e-6, 1.0, 0.95, 0.99),
+    "lite": ManiCmConfig(SIZES["lite"], 300, 64, 2, 2e-4, 50, 1e-6, 1.0, 0.95, 0.99),
     "paper": ManiCmConfig(SIZES["paper"], 45_000, 128, 1, 5e-5, 500, 1e-6, 1.0, 0.95, 0.9999),
 }
 

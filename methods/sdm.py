@@ -58,7 +58,7 @@ class SdmConfig:
 
 CONFIGS = {
     "smoke": SdmConfig(SIZES["smoke"], 20, 32, 1, 2e-4, 5, 1e-6, 1.0, 0.9),
-    "lite": SdmConfig(SIZES["lite"], 600, 64, 2, 2e-4, 50, 1e-6, 1.0, 0.99),
+    "lite": SdmConfig(SIZES["lite"], 300, 64, 2, 2e-4, 50, 1e-6, 1.0, 0.99),
     "paper": SdmConfig(SIZES["paper"], 45_000, 128, 1, 5e-5, 500, 1e-6, 1.0, 0.9999, timesteps="grid"),
 }
 _RELEASED = {"scale": "batch_score", "timesteps": "grid", "update": "epochs", "generator_timestep": 100}
