@@ -47,6 +47,7 @@ class EpisodeRow(_Cell):
     steps: NonNegativeInt
     steps_to_success: PositiveInt | None
     return_: float = Field(alias="return")
+    action_spread: float | None = None  # rows of before this field was recorded have none
     error: str | None
     checkpoint: str | None
     nfe: PositiveInt

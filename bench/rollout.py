@@ -17,6 +17,7 @@ from bench.realtime import RealTime
 from bench.replay import Recorder
 from bench.seeding import Purpose, sequence, torch_generator
 from bench.sensors import Seen, batch, observe
+from bench.spread import SpreadProbe
 
 LOCKSTEP = 20
 """Episodes in one batch. Fixed, and short batches are padded: an episode's outcome does not depend on how many others
@@ -41,6 +42,7 @@ class Episode:
     error: str | None = None
     calls: int = 0  # of the policy
     held_steps: int = 0  # of ``steps``: those waited for the policy
+    action_spread: float | None = None  # over the policy's noise; None where it was not looked at
     done: bool = field(default=False, repr=False)
 
 
@@ -53,6 +55,7 @@ def rollout(
     training_seed: int,
     realtime: RealTime | None = None,
     recorder: Recorder | None = None,
+    spread: bool = False,
     on_progress: Callable[[float], None] = lambda _: None,
 ) -> list[Episode]:
     """Run one episode per seed.
@@ -65,6 +68,7 @@ def rollout(
         training_seed: Second part of the noise seed.
         realtime: How long the policy keeps the robot waiting; None: the world stands still while it thinks.
         recorder: Shown the clouds that the policy sees (pictures are not kept), and how episodes end; changes nothing.
+        spread: Whether to measure `Episode.action_spread` (`bench.spread`); changes nothing else.
         on_progress: Called with the fraction done.
     """
     episodes = []
@@ -77,24 +81,34 @@ def rollout(
             if realtime is not None:
                 waits = realtime.waits(base_seed, task.spec.id, training_seed, episode.index)
             lanes.append(_Lane(task, episode, policy.spec.n_obs_steps, policy.spec.observation, waits))
-        generator = torch_generator(noise, next(policy.network.parameters()).device)
+        device = next(policy.network.parameters()).device
+        generator = torch_generator(noise, device)
+        scope = (base_seed, tasks[0].spec.id, Purpose.SPREAD, training_seed, first)
+        probe = SpreadProbe(sequence(*scope), len(group)) if spread else None
         while not all(episode.done for episode in group):
             if recorder is not None:
                 for lane in lanes:
                     last = lane.history[-1]
                     if not lane.episode.done and isinstance(last, Observation):
                         recorder.see(lane.episode.index, lane.episode.steps, last.point_cloud)
-            _advance(lanes, policy, generator)
+            observations = _gather(lanes, device)
+            running = [i for i, episode in enumerate(group) if not episode.done]
+            _advance(lanes, policy, observations, generator)
+            if probe is not None:
+                probe.see(policy, observations, running)
             on_progress((first + sum(lane.fraction for lane in lanes)) / len(seeds))
         if recorder is not None:
             recorder.end((e.index, e.success_ever and e.error is None) for e in group)
+        if probe is not None:
+            for episode, found in zip(group, probe.spreads(), strict=True):
+                episode.action_spread = found
         episodes += group
     return episodes
 
 
-def _advance(lanes: list[_Lane], policy: Method, generator: torch.Generator) -> None:
+def _advance(lanes: list[_Lane], policy: Method, observations: Observations, generator: torch.Generator) -> None:
     """One policy call for all lanes, then the control steps that it is good for in each."""
-    returned = policy.act(_gather(lanes, next(policy.network.parameters()).device), generator)
+    returned = policy.act(observations, generator)
     chunk = np.array(returned.cpu().numpy())  # a copy: what the method and the simulator do with theirs is their own
     spec = lanes[0].task.spec
     expected = (LOCKSTEP, policy.spec.executed_steps, spec.action_dim)

@@ -21,6 +21,7 @@ class Purpose(IntEnum):
     TRAIN = 3
     NOISE = 4
     LATENCY = 5
+    SPREAD = 6
 
 
 def sequence(base: int, scope: str, purpose: Purpose, *index: int) -> np.random.SeedSequence:

@@ -142,7 +142,7 @@ class Worker:
         return rollout(
             simulators, method, seeds,
             base_seed=unit.base_seed, training_seed=unit.training_seed, realtime=unit.realtime, recorder=recorder,
-            on_progress=on_progress,
+            spread=purpose is Purpose.TEST, on_progress=on_progress,
         )  # fmt: skip
 
     def _method(self, unit: Unit) -> Method:
@@ -167,7 +167,8 @@ def episode_row(unit: Unit, episode: Episode, checkpoint: str | None) -> dict[st
         "seed": episode.seed, "state_hash": episode.state_hash, "action_hash": episode.action_hash,
         "success_ever": episode.success_ever, "success_end": episode.success_end, "steps": episode.steps,
         "steps_to_success": episode.steps_to_success,
-        "return": episode.total_reward, "error": episode.error, "checkpoint": checkpoint, "nfe": unit.method.nfe,
+        "return": episode.total_reward, "action_spread": episode.action_spread, "error": episode.error,
+        "checkpoint": checkpoint, "nfe": unit.method.nfe,
         "executed_steps": unit.method.executed_steps, "engine": unit.task.engine, "assets": unit.task.assets,
         "versions": versions() | versions_of(unit.variant.runtime),
     }  # fmt: skip
