@@ -78,7 +78,7 @@ def without_bias(n: Counts) -> Floats:
 
 
 def shrunk(rate: Floats, centre: Floats | float, noise: float, observed: float) -> Floats:
-    """Measured rates drawn together about ``centre`` until their variance, ``observed``, is without the ``noise`` in it.
+    """Measured rates drawn together about ``centre`` until their variance, ``observed``, lacks the ``noise`` in it.
 
     Measured rates spread further than true ones: resampled as they are, they would do so twice.
     """
