@@ -13,6 +13,7 @@ from bench import app
 from bench.artifacts import Cache
 from bench.comparison import Comparison
 from bench.comparison import compare as compare_runs
+from bench.console import say
 from bench.demo_import import resolve
 from bench.interfaces import UserError, unknown
 from bench.plan import make_plan, plan_key
@@ -141,7 +142,7 @@ def prepare(
     require_weights(make_plan(spec, torch_device), artefacts)
     imports.check_images(spec, artefacts)
     for note in imports.notes:
-        console.print(note, highlight=False, markup=False, soft_wrap=True)
+        say(console, note)
     if not dry_run:
         imports.keep(artefacts)
     folder = Path(out) if out else RESULTS / _run_name(spec, ",".join(tasks), torch_device)

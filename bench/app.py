@@ -16,6 +16,7 @@ import psutil
 from rich.console import Console
 
 from bench.artifacts import Cache, DamagedError, write_atomically
+from bench.console import say
 from bench.costs import Costs
 from bench.driver import RETRIES, Driver, ReadRows, State, find_missing, put_in_order, repair
 from bench.executor import Executor, InProcessExecutor
@@ -159,7 +160,7 @@ def _measure_latency(jobs: Sequence[LatencyJob], folder: RunFolder, cache: Cache
             console.print(f"latency on {task}: not measured, as a training failed", markup=False)
             continue
         about = f"{', '.join(map(str, job.variants))} on {task}, {job.mode} (about {duration(job.seconds())})"
-        console.print(f"latency of {about} ...", highlight=False, soft_wrap=True)
+        say(console, f"latency of {about} ...")
         start = time.monotonic()
         try:
             with latency_display(console, f"{job.mode}: ") as show:
@@ -206,11 +207,11 @@ def _print_plan(plan: Plan, costs: Costs, spec: RunSpec, settings: Settings, con
     sizes = " x ".join(f"{count} {word}{'s' * (count != 1)}" for count, word in counted)
     if spec.control_hz:
         sizes += f", each also in real time at {spec.control_hz} Hz"
-    console.print(
+    say(
+        console,
         f"{len(cells)} cell{'s' * (len(cells) != 1)}: {sizes} ({', '.join(spec.methods)}), "
         f"{spec.episodes} episodes each, profile {spec.profile}; {done} done already",
-        highlight=False, markup=False, soft_wrap=True,
-    )  # fmt: skip
+    )
     if plan.has_work:
         todo = [*plan.state.todo, *plan.realtime.todo]
         counts = Counter(u.kind for u in todo)
@@ -221,8 +222,7 @@ def _print_plan(plan: Plan, costs: Costs, spec: RunSpec, settings: Settings, con
         workers = "the cluster's CPUs" if settings.ray_address else f"{slots} worker{'s' * (slots != 1)}"
         about = "" if settings.ray_address else f"; about {duration(seconds)}"
         console.print(f"to do: {', '.join(parts)}{about} with {workers}", highlight=False)
-    places = f"records: {settings.out}   artefacts: {settings.cache}"
-    console.print(places, highlight=False, markup=False, soft_wrap=True)
+    say(console, f"records: {settings.out}   artefacts: {settings.cache}")
 
 
 def _report(settings: Settings, console: Console) -> int:
@@ -240,13 +240,14 @@ def _report(settings: Settings, console: Console) -> int:
     failed = [key for rows in both for key in rows["key"][rows["error"].notna()]]
     untimed = set(run_data.episodes["suite"]) - set(run_data.latency["suite"]) if settings.latency else set()
     if failed:
-        console.print(
+        say(
+            console,
             f"{len(set(failed))} cells in error, their {len(failed)} episodes count as failures: "
             f"{settings.out / 'errors.jsonl'} says why; the same command tries again what has not been evaluated",
-            style="red", highlight=False, markup=False, soft_wrap=True,
-        )  # fmt: skip
-    for words in (f"report: {files[0]}", f"site: {site}"):
-        console.print(words, highlight=False, markup=False, soft_wrap=True)
+            "red",
+        )
+    say(console, f"report: {files[0]}")
+    say(console, f"site: {site}")
     return CELLS_IN_ERROR if failed or untimed else OK
 
 

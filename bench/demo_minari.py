@@ -5,6 +5,7 @@
 
 A folder ``<name>-v<number>`` for each set, with ``data/metadata.json``. Minari keeps the observation after the last
 action too, a demo set does not: it is left out on the way in, and the last one stands in its place on the way out.
+A dataset comes from strangers: its HDF5 file has nothing read but itself, and claims no more memory than demos need.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ ARRAYS = {"point_cloud": "observations/point_cloud", "agent_pos": "observations/
           "episode_ends": "lengths of the episodes"}  # fmt: skip
 _FIELDS = ("point_cloud", "agent_pos")
 _NAME = re.compile(r"[-_\w]+-v\d+")
+_MAX_BYTES = 16_000_000_000
+"""Of all arrays together; a file of a few bytes can claim any size, and its memory would be taken."""
 
 
 def is_minari(path: Path) -> bool:
@@ -51,6 +54,8 @@ def read_minari(path: Path) -> tuple[DemoSet, list[str]]:
         spaces = MinariStorage.read_raw_metadata(path / "data")
         if not {"observation_space", "action_space"} <= set(spaces):  # Minari would build the environment it names
             raise ValueError("it does not describe its spaces")
+        if (file := path / "data" / "main_data.hdf5").is_file():
+            _inspect(file, spaces["total_episodes"])
         episodes = list(minari.MinariDataset(path / "data").iterate_episodes())
     except Exception as error:  # whatever the library raises for files that are no dataset
         raise UserError(f"{path}: no Minari dataset can be read there ({' '.join(str(error).split())[:200]})") from None
@@ -129,26 +134,58 @@ def _buffers(demos: DemoSet) -> list[Any]:
     return found
 
 
+def _inspect(path: Path, episodes: int) -> None:
+    """Raise `ValueError` for an HDF5 file that would have others read, or more memory taken than demos need."""
+    import h5py
+
+    claimed = 0
+    with h5py.File(path, "r") as file:
+        if episodes > len(file):
+            raise ValueError(f"it claims {episodes} episodes, and there are {len(file)}")
+        names = ["/"]
+        file.visit(lambda name: names.append(f"/{name}"))
+        for name in names:
+            part = file[name]
+            if h5py.h5o.get_info(part.id).rc > 1:  # would be read as often, or without end
+                raise ValueError(f"'{name}' has more than one name")
+            if isinstance(part, h5py.Group):
+                links = [key for key in part if not isinstance(part.get(key, getlink=True), h5py.HardLink)]
+                if links:
+                    raise ValueError(f"'{name}' holds the link '{links[0]}'")
+            elif part.external or part.is_virtual:
+                raise ValueError(f"'{name}' lies in another file")
+            else:
+                claimed += part.nbytes
+    if claimed > _MAX_BYTES:
+        raise ValueError(f"its arrays claim {claimed} bytes, at most {_MAX_BYTES} are read")
+
+
 def _episode(episode: Any, where: str) -> dict[str, np.ndarray]:
-    observations, action = episode.observations, np.asarray(episode.actions)
+    observations = episode.observations
     if not isinstance(observations, Mapping) or not set(_FIELDS) <= set(observations):
         there = ", ".join(sorted(observations)) if isinstance(observations, Mapping) else "a single array"
         raise UserError(f"{where}: observations need point_cloud and agent_pos; there are: {there}")
-    part = {"action": action, **{field: np.asarray(observations[field]) for field in _FIELDS}}
+    part = {}
+    for field, value in {"action": episode.actions, **{field: observations[field] for field in _FIELDS}}.items():
+        try:
+            part[field] = np.asarray(value)
+        except ValueError:  # a tuple of arrays of different lengths
+            raise UserError(f"{where}: {ARRAYS[field]} is no array") from None
+    steps = len(part["action"]) if part["action"].ndim else 1
     for field, array in part.items():
-        wanted = len(action) + (field != "action")
+        wanted = steps + (field != "action")
         if array.dtype.kind not in "fiu" or array.ndim < 2 or len(array) != wanted:
             raise UserError(
                 f"{where}: {ARRAYS[field]} is {array.dtype} {list(array.shape)}, expected numbers for {wanted} steps"
             )
-        part[field] = array[: len(action)]
+        part[field] = array[:steps]
     return part
 
 
 def _first_success(infos: Any, length: int) -> int | None:
     """The step after whose action success was first seen; None where that is not recorded."""
     seen = np.asarray((infos or {}).get("success", []))
-    if seen.shape != (length + 1,) or not seen[1:].any():
+    if seen.dtype.kind not in "biuf" or seen.shape != (length + 1,) or not seen[1:].any():
         return None
     return int(seen[1:].argmax())
 

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from bench import registry
 from bench.artifacts import Cache, unpack_demos, write_atomically
+from bench.console import say
 from bench.demo_figure import counts, picture, ranges
 from bench.demo_files import write_zarr
 from bench.demo_import import KEY, import_store, read_store
@@ -31,10 +32,10 @@ def export_demos(
         raise UserError(f"{out}: exists already; remove it or choose another place")
     demos, title = find_demos(source, profile_name, cache, console)
     {"zarr": write_zarr, "minari": write_minari}[form](demos, out)
-    _say(console, f"{title}: {counts(demos)}")
+    say(console, f"{title}: {counts(demos)}")
     if form == "minari" and len(demos.image):
-        _say(console, "images left out; --format zarr keeps them")
-    _say(console, f"written: {out}")
+        say(console, "images left out; --format zarr keeps them")
+    say(console, f"written: {out}")
 
 
 def import_demos(path: Path, task_id: str, cache: Cache, console: Console) -> None:
@@ -48,10 +49,10 @@ def import_demos(path: Path, task_id: str, cache: Cache, console: Console) -> No
         raise unknown("task", task_id, specs)
     key, artifact, notes = import_store(path, specs[task_id])
     cache.save(key, artifact)
-    _say(console, f"{path}: {counts(unpack_demos(artifact.data))}")
+    say(console, f"{path}: {counts(unpack_demos(artifact.data))}")
     for note in notes:
-        _say(console, note)
-    _say(console, f"imported; train on it with: bench run --methods ... --tasks {task_id} --demos {task_id}={key}")
+        say(console, note)
+    say(console, f"imported; train on it with: bench run --methods ... --tasks {task_id} --demos {task_id}={key}")
 
 
 def inspect_demos(source: str, profile_name: str, cache: Cache, image: Path | None, console: Console) -> None:
@@ -60,11 +61,11 @@ def inspect_demos(source: str, profile_name: str, cache: Cache, image: Path | No
     table = Table("column", "least", "mean", "largest", "std", "")
     for name, *figures, remark in ranges(demos):
         table.add_row(name, *(f"{value:.4g}" for value in figures), remark)
-    _say(console, f"{title}: {counts(demos)}")
+    say(console, f"{title}: {counts(demos)}")
     console.print(table)
     if image is not None:
         write_atomically(image, picture(demos, title))
-        _say(console, f"picture: {image}")
+        say(console, f"picture: {image}")
 
 
 def find_demos(source: str, profile_name: str, cache: Cache, console: Console) -> tuple[DemoSet, str]:
@@ -75,7 +76,7 @@ def find_demos(source: str, profile_name: str, cache: Cache, console: Console) -
     if Path(source).exists():
         demos, notes = read_store(Path(source))
         for note in notes:
-            _say(console, note)
+            say(console, note)
         return demos, source
     if KEY.fullmatch(source):
         if source not in cache or (artifact := cache.load(source)).info.get("kind") != "demos":
@@ -88,7 +89,7 @@ def find_demos(source: str, profile_name: str, cache: Cache, console: Console) -
         raise UserError(f"task '{source}': {reason}")
     unit = demos_unit(specs[source], budget, base_seed=0)
     if unit.key not in cache:
-        _say(console, f"{unit.profile.demos} demos by the expert of {source} ...")
+        say(console, f"{unit.profile.demos} demos by the expert of {source} ...")
         worker = Worker()
         try:
             made = worker.run(unit, {}, None, lambda *_: None)
@@ -97,7 +98,3 @@ def find_demos(source: str, profile_name: str, cache: Cache, console: Console) -
         assert made.artifact is not None
         cache.save(unit.key, made.artifact)
     return unpack_demos(cache.load(unit.key).data), f"{source}, profile {profile_name}"
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(text, highlight=False, markup=False, soft_wrap=True)

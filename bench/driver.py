@@ -306,10 +306,8 @@ def curve_rows(unit: Unit, curve: Iterable[Mapping[str, Any]]) -> list[dict[str,
     cell = {
         "schema": "curve/1", "key": unit.key, "suite": unit.task.suite, "task": unit.task.id,
         "difficulty": unit.task.difficulty, "method": str(unit.variant), "profile": unit.profile.name,
-        "training_seed": unit.training_seed,
+        "training_seed": unit.training_seed, **unit.imports,
     }  # fmt: skip
-    if unit.imported:
-        cell["demos"] = unit.imported
     return [{**cell, **point} for point in curve]
 
 

@@ -11,9 +11,11 @@ from typing import Any
 from rich.console import Console
 
 from bench.artifacts import Cache, write_atomically
+from bench.console import say
 from bench.hardware import busy_cores
 from bench.interfaces import UserError
 from bench.latency import CONTENDED_CORES, Budget
+from bench.latency_figures import notes
 from bench.latency_job import LatencyJob, budget_of, run_job
 from bench.plan import Kind, make_plan
 from bench.progress import duration, latency_display
@@ -27,7 +29,7 @@ MODES = {"1": (CPU1,), "all": (CPUN,), "both": (CPU1, CPUN)}
 """Thread modes by the words of the command line."""
 _SHOWN = (
     "method", "e2e_p50_ms", "e2e_p90_ms", "e2e_p99_ms", "policy_p50_ms", "sample_p50_ms", "nfe", "per_step_ms",
-    "hz_control", "missed_10hz", "missed_20hz", "missed_50hz", "notes",
+    "hz_control", "missed_10hz", "missed_20hz", "missed_50hz",
 )  # fmt: skip
 _COMPARED = ("method", "e2e_speedup", "policy_speedup", "sample_speedup", "p", "verdict")
 
@@ -58,7 +60,7 @@ def compare_latency(request: Request, console: Console) -> int:
     try:
         _compare(request, console)
     except KeyboardInterrupt:
-        _say(console, "stopped; nothing was written")
+        say(console, "stopped; nothing was written")
         return INTERRUPTED
     return OK
 
@@ -70,13 +72,13 @@ def _compare(request: Request, console: Console) -> None:
     first = jobs[0]
     about = duration(sum(job.seconds() for job in jobs))
     names = ", ".join(map(str, first.variants))
-    _say(console, f"{names} on {first.units[0].task.id}, profile {request.profile}; about {about}")
+    say(console, f"{names} on {first.units[0].task.id}, profile {request.profile}; about {about}")
     trained = dict(zip(map(str, first.variants), (key in cache for key in first.checkpoints), strict=True))
     if untrained := [name for name, there in trained.items() if not there]:
         where = f"no checkpoint in {request.cache}; times do not depend on weights"
-        _say(console, f"untrained weights: {', '.join(untrained)} ({where})", "yellow")
+        say(console, f"untrained weights: {', '.join(untrained)} ({where})", "yellow")
     if (busy := busy_cores()) > CONTENDED_CORES:
-        _say(console, f"the machine is busy ({busy:.1f} cores at work): timings will be marked as contended", "red")
+        say(console, f"the machine is busy ({busy:.1f} cores at work): timings will be marked as contended", "red")
     rows: list[dict[str, Any]] = []
     for job in jobs:
         with latency_display(console, f"{job.mode}: ") as show:
@@ -84,7 +86,7 @@ def _compare(request: Request, console: Console) -> None:
         _print(rows[-len(job.variants) :], console)
     if request.json is not None:
         _write(rows, first, request.json)
-        _say(console, f"figures: {request.json}")
+        say(console, f"figures: {request.json}")
 
 
 def make_jobs(request: Request) -> list[LatencyJob]:
@@ -123,8 +125,14 @@ def _print(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
     if len(rows) > 1:
         compared = latency_table(f"Against {first['variant']}", rows[1:])
         console.print(compared.select(*_COMPARED).to_rich())
+    noted: dict[str, list[str]] = {}
+    for row in rows:
+        for note in notes(row):
+            noted.setdefault(note, []).append(row["variant"])
+    for note, variants in noted.items():  # below the table, as a column of words leaves its numbers no room
+        say(console, f"{note}: {', '.join(variants)}", "yellow")
     if any(row["contended"] for row in rows):
-        _say(console, "the machine was busy while these were timed: good for a first look, not for a result", "red")
+        say(console, "times of a busy machine are good for a first look, not for a result", "red")
 
 
 def _write(rows: Sequence[Mapping[str, Any]], job: LatencyJob, path: Path) -> None:
@@ -134,7 +142,3 @@ def _write(rows: Sequence[Mapping[str, Any]], job: LatencyJob, path: Path) -> No
         "schema": "latency-comparison/1", "reference": str(job.references[0]), "budget": vars(job.budget), "rows": rows,
     }  # fmt: skip
     write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
-
-
-def _say(console: Console, text: str, style: str | None = None) -> None:
-    console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)

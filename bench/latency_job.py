@@ -93,7 +93,7 @@ def _entry(job: LatencyJob, index: int, checkpoint: str | None) -> dict[str, Any
         "row": {
             "key": job.row_key(index), "suite": unit.task.suite, "task": unit.task.id, "profile": unit.profile.name,
             "training_seed": unit.training_seed, "device": job.device, "mode": job.mode, "method": variant.policy,
-            "variant": str(variant),
+            "variant": str(variant), **unit.imports,
         },
         "options": dict(variant.options), "runtime": variant.runtime, "checkpoint": checkpoint,
         "base_seed": unit.base_seed,

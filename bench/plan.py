@@ -49,6 +49,12 @@ class Unit:
         return tuple(k for k in (self.demos, self.checkpoint) if k)
 
     @property
+    def imports(self) -> dict[str, str]:
+        """What of it was imported, as rows say it: key of ``demos``, id of ``weights``."""
+        found = {"demos": self.imported, "weights": self.variant.weights if self.variant else None}
+        return {name: value for name, value in found.items() if value}
+
+    @property
     def label(self) -> str:
         """For people: ``train sdm on metaworld/drawer-open, seed 0``."""
         if self.kind is Kind.DEMOS:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
+from bench.console import say
 from bench.latency import Progress
 from bench.plan import Kind, Unit
 
@@ -161,7 +162,7 @@ class LineDisplay:
         """Nothing to do."""
 
     def _line(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        say(self._console, text)
         self._last = time.monotonic()
 
 
@@ -177,8 +178,7 @@ def latency_display(console: Console, title: str) -> Iterator[Callable[[Progress
         def line(progress: Progress) -> None:
             nonlocal last
             if time.monotonic() - last > LineDisplay.EVERY_S:
-                text = f"{title}{progress.doing}, about {duration(progress.seconds_left)} left"
-                console.print(text, markup=False, highlight=False, soft_wrap=True)
+                say(console, f"{title}{progress.doing}, about {duration(progress.seconds_left)} left")
                 last = time.monotonic()
 
         yield line

@@ -168,6 +168,8 @@ class LatencyRow(_Cell):
     gpu: dict[str, dict[str, float | None]] | None
     hardware: Facts
     parallel_info: str
+    demos: str | None = None  # as in `EpisodeRow`
+    weights: str | None = None  # as in `EpisodeRow`
 
 
 class ErrorRow(Row):

@@ -116,6 +116,11 @@ class Variant:
         return head + ("@" + ":".join(f"{k}={v}" for k, v in self.options) if self.options else "")
 
 
+def policy_of(variant: str) -> str:
+    """`Variant.policy` from a variant's name in records, whatever the name is."""
+    return re.split("[+@]", variant, maxsplit=1)[0]
+
+
 @dataclass(frozen=True)
 class RunSpec:
     """Everything that determines the records of a run; times and places are not part of it."""

@@ -174,10 +174,7 @@ def episode_row(unit: Unit, episode: Episode, checkpoint: str | None) -> dict[st
     }  # fmt: skip
     if episode.success_alt_ever is not None:
         row |= {"success_alt_ever": episode.success_alt_ever, "success_alt_end": episode.success_alt_end}
-    if unit.imported:
-        row["demos"] = unit.imported
-    if unit.variant.weights:
-        row["weights"] = unit.variant.weights
+    row |= unit.imports
     if unit.realtime is None:
         return row
     return {

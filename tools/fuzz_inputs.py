@@ -179,6 +179,55 @@ def change_files(rng: random.Random, files: Mapping[str, bytes]) -> dict[str, by
     return changed
 
 
+def change_dataset(rng: random.Random, files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The files of a Minari dataset; or what is in its HDF5 file, by names, shapes, types and links; or its spaces."""
+    changed, kind = dict(files), rng.randrange(8)
+    if kind <= 1:
+        return change_files(rng, files)
+    name = next(name for name in files if name.endswith((".json", ".hdf5")[kind > 2]))
+    if kind == 2:
+        about = json.loads(files[name])
+        space = rng.choice(["observation_space", "action_space"])
+        about[space] = change_json(rng, about[space].encode()).decode("utf-8", "replace")
+        changed[name] = json.dumps(about).encode()
+    else:
+        changed[name] = _change_hdf5(rng, files[name])
+    return changed
+
+
+def _change_hdf5(rng: random.Random, data: bytes) -> bytes:
+    """One or two of its groups and arrays: gone, renamed, linked to, or others in their place."""
+    import h5py
+
+    buffer = io.BytesIO(data)
+    with h5py.File(buffer, "r+") as file:
+        for _ in range(rng.randint(1, 2)):
+            names: list[str] = []
+            file.visit(names.append)
+            name, other, kind = rng.choice(names), rng.choice(names), rng.randrange(8)
+            if kind == 7:
+                file[name].attrs[rng.choice(["id", "seed", "total_steps", "x/y"])] = rng.choice([0, -1, 2**40, "x"])
+                continue
+            old = file[name]
+            shape = getattr(old, "shape", (3,))
+            del file[name]
+            if kind == 1:
+                file[rng.choice([name + "\n", name + "/x", "x", name.upper()])] = old
+            elif kind == 2:
+                links = [h5py.SoftLink("/" + other), h5py.SoftLink("/nowhere"), h5py.ExternalLink("x.hdf5", "/")]
+                file[name] = rng.choice(links)
+            elif kind == 3 and other in file:
+                file[name] = file[other]  # two names of one thing, which may be a group that it is in
+            elif kind >= 4:
+                shape = rng.choice([shape, shape, shape, shape[1:], shape[:1], shape * 2, ()])
+                shape = tuple(size + rng.choice([0] * 9 + [1, -size, 2**34]) for size in shape)
+                kinds = ["f4", "f8", "i8", "u1", "S3", "c8", "f4,i4", "?", h5py.string_dtype(), h5py.ref_dtype]
+                dtype = rng.choice(kinds)
+                fill = rng.choice([0, 1, 1e308, float("nan"), -1]) if dtype in ("f4", "f8") else None
+                file.create_dataset(name, shape, dtype, fillvalue=fill, maxshape=(None,) * len(shape) or None)
+    return buffer.getvalue()
+
+
 def _token(rng: random.Random) -> bytes:
     return rng.choice(TOKENS) if rng.random() < 0.5 else rng.randbytes(rng.randint(1, 8))
 

@@ -1,4 +1,4 @@
-"""Fuzz whatever reads files that others may have written: records, artefacts, replays, submissions, Zarr, TOML.
+"""Fuzz whatever reads files of others: records, artefacts, replays, submissions, demo sets, weights, TOML.
 
     python tools/fuzz_readers.py --inputs 1000000 --jobs 16 --log fuzz.jsonl
 
@@ -29,7 +29,7 @@ import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -41,6 +41,7 @@ from fuzz_inputs import (
     Change,
     change_archive,
     change_bytes,
+    change_dataset,
     change_files,
     change_header,
     change_json,
@@ -48,22 +49,26 @@ from fuzz_inputs import (
     change_manifest,
 )  # fmt: skip
 
+from bench import registry
 from bench.artifacts import Artifact, Cache, pack_demos, pack_tensors, unpack_demos, unpack_tensors
 from bench.costs import Costs
 from bench.demo_files import read_zarr, write_zarr
-from bench.interfaces import DemoSet, UserError
+from bench.demo_minari import read_minari, write_minari
+from bench.interfaces import IMAGE_SIZE, DemoSet, UserError
 from bench.published import load_published
 from bench.records import FILES
 from bench.replay import pack as pack_replay
 from bench.rows import encode
 from bench.store import MANIFEST, read_manifest, read_replay, read_rows
 from bench.submission import submit, validate
+from bench.weights import import_weights
 from tests.bench.report.synthetic import make_replay, make_run, save_run
 
 CHUNK = 10_000
 SLOW_S, MEMORY = 60.0, 2 << 30
 """Seconds by the clock that an input may take, and bytes on top of what a process has from the start."""
 KEY = "0123456789abcdef0123"
+TASK = "metaworld/drawer-open"  # of imported weights
 OTHERS = {
     "errors": {
         "schema": "error/1", "key": KEY, "unit": "train", "task": "fake/walk", "method": "base", "training_seed": 0,
@@ -149,6 +154,7 @@ def readers(folder: Path) -> dict[str, Reader]:
         (source / f"{name}.jsonl").write_bytes(encode(row, FILES[name]))
     archive = submit(source, folder / "source.zip").read_bytes()
     tensors = pack_tensors({"weight": torch.arange(6.0).reshape(2, 3), "count": torch.tensor(3)})
+    network = pack_tensors(registry.methods().make("bc", registry.tasks().specs()[TASK], "smoke", {}).state())
     numbers = {"point_cloud": np.zeros((4, 2, 3), np.float32), "agent_pos": np.zeros((4, 3), np.float32),
                "action": np.zeros((4, 2), np.float32)}  # fmt: skip
     demos = DemoSet(**numbers, episode_ends=np.array([2, 4]), solved=np.array([1, 3]))
@@ -171,6 +177,9 @@ def readers(folder: Path) -> dict[str, Reader]:
             partial(_through_file, folder / "x.safetensors", read_replay),
         ),
         "submission": Reader(2, archive, change_archive, partial(_through_file, folder / "x.zip", validate)),
+        "imported weights": Reader(
+            1, network, change_header, partial(_through_file, folder / "w.safetensors", _weights)
+        ),
         "published figures": Reader(4, TOML, change_bytes, partial(_through_file, folder / "x.toml", load_published)),
         "costs": Reader(2, b'{"train:base":1.5,"demos":2}', _either, read_costs),
     }  # fmt: skip
@@ -180,14 +189,21 @@ def readers(folder: Path) -> dict[str, Reader]:
         rows = read_rows(source / f"{name}.jsonl")
         found[name] = Reader(3, data, change_bytes, partial(_records, path, rows))
         found[f"{name}, checked anew"] = Reader(3, data, change_line, partial(_records, path, None))
-    try:
-        write_zarr(demos, folder / "valid.zarr")
-    except UserError as error:  # zarr is not installed
-        print(f"Zarr stores are left out: {error}", file=sys.stderr)
-    else:
-        store = {str(p.relative_to(folder / "valid.zarr")): p.read_bytes()
-                 for p in sorted((folder / "valid.zarr").rglob("*")) if p.is_file()}  # fmt: skip
-        found["Zarr store"] = Reader(1, store, change_files, partial(_zarr, folder / "x.zarr"))
+    images = np.zeros((4, IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
+    stores = {
+        "Zarr store": (write_zarr, demos, change_files, _zarr),
+        "Zarr store with images": (write_zarr, replace(demos, image=images), change_files, _zarr),
+        "Minari dataset": (write_minari, demos, change_dataset, _minari),
+    }
+    for i, (name, (write, held, change, read)) in enumerate(stores.items()):
+        place = folder / f"valid-v{i}"
+        try:
+            write(held, place)
+        except UserError as error:  # zarr or minari is not installed
+            print(f"{name}: left out: {error}", file=sys.stderr)
+            continue
+        files = {str(p.relative_to(place)): p.read_bytes() for p in sorted(place.rglob("*")) if p.is_file()}
+        found[name] = Reader(1, files, change, partial(_through_folder, folder / "x-v0", read))
     return found
 
 
@@ -227,9 +243,12 @@ def _checkpoint(data: bytes) -> None:
 
 
 def _demos(data: bytes) -> None:
-    demos = unpack_demos(data)
-    assert len(demos.action) == len(demos.point_cloud) == len(demos.agent_pos) == demos.episode_ends[-1]
-    assert len(demos.solved) in (0, len(demos.episode_ends))
+    _whole(unpack_demos(data))
+
+
+def _weights(path: Path) -> None:
+    for artifact in import_weights({(TASK, 0): path}, "bc", "smoke").artifacts.values():
+        assert all(torch.isfinite(tensor).all() for tensor in unpack_tensors(artifact.data).values())
 
 
 def _artifact(cache: Cache, path: Path, written: Artifact, data: bytes) -> None:
@@ -249,14 +268,27 @@ def _snapshot(cache: Cache, written: bytes, data: bytes) -> None:
         raise UserError("a damaged snapshot is as none")
 
 
-def _zarr(path: Path, files: Mapping[str, bytes]) -> None:
+def _through_folder(path: Path, read: Callable[[Path], object], files: Mapping[str, bytes]) -> None:
     for old in [p for p in path.rglob("*") if p.is_file()] if path.exists() else []:
         old.unlink()
     for name, data in files.items():
         (path / name).parent.mkdir(parents=True, exist_ok=True)
         (path / name).write_bytes(data)
-    demos, _ = read_zarr(path)
-    assert len(demos.action) == len(demos.point_cloud) == demos.episode_ends[-1]
+    read(path)
+
+
+def _zarr(path: Path) -> None:
+    _whole(read_zarr(path)[0])
+
+
+def _minari(path: Path) -> None:
+    _whole(read_minari(path)[0])
+
+
+def _whole(demos: DemoSet) -> None:
+    assert len(demos.action) == len(demos.point_cloud) == len(demos.agent_pos) == demos.episode_ends[-1]
+    assert len(demos.solved) in (0, len(demos.episode_ends))
+    assert len(demos.image) in (0, len(demos.action))
 
 
 class Fuzzer:

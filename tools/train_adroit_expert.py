@@ -8,7 +8,8 @@ workers simulate. The critic also sees the velocities. The mean action is what t
 little from one state to the next is part of the loss, so that demonstrations are smooth and easy to imitate.
 Episodes start where training seeds say: no demonstration and no test starts there. Results depend on the seed and on
 the device, not on the number of workers. Writes DIRECTORY/adroit_NAME.safetensors, the best policy so far by
-evaluations without noise, and DIRECTORY/adroit_NAME_training.safetensors, from which ``--resume`` goes on.
+evaluations without noise, and DIRECTORY/adroit_NAME_training.safetensors, from which ``--resume`` goes on; a policy
+that lies in DIRECTORY by then is replaced by one that is no worse only.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import numpy as np
 import torch
 from adroit_episodes import Episode, Job, play, quiet
 from adroit_start import demonstrate
+from safetensors.numpy import load_file as numpy_file
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -219,6 +221,14 @@ def train(
     still = quiet(name)
     numbers = iter(range(EVALUATION))
     jobs = lambda policy, std, count: [Job(name, policy, std, seed, next(numbers)) for _ in range(count)]  # noqa: E731
+
+    def evaluate(policy: Policy) -> list[Episode]:
+        return parallel(play, [Job(name, policy, None, seed, EVALUATION + k) for k in range(settings.evaluations)])
+
+    best, written = (-1.0, -np.inf), out / f"adroit_{name}.safetensors"
+    if resume and written.is_file():
+        best = _score(evaluate(Policy(**numpy_file(written))))
+        say(f"{name}: at the end {best[0]:.2f} and return {best[1]:.1f} by {written}: a worse one does not replace it")
     if resume:
         noise = np.full(len(still.b2), settings.std, np.float32)
         states = np.concatenate([e.states for e in parallel(play, jobs(still, noise, settings.episodes))])
@@ -232,14 +242,12 @@ def train(
         loss = learner.clone(states, actions)
         say(f"{name}: cloned {len(planned)} of {settings.clones} planned episodes, loss {loss:.5f}")
         first = settings.critic_only
-    best = (-1.0, -np.inf)
     for iteration in range(iterations + 1):
         late = time.monotonic() - began > 60 * minutes
         if iteration % settings.every == 0 or iteration == iterations or late:
             policy = learner.policy()
-            tests = parallel(play, [Job(name, policy, None, seed, EVALUATION + k) for k in range(settings.evaluations)])
-            ends = np.array([e.ends for e in tests]).mean(0)
-            score = (float(ends.min()), float(np.mean([e.rewards.sum() for e in tests])))
+            tests = evaluate(policy)
+            ends, score = np.array([e.ends for e in tests]).mean(0), _score(tests)
             change = np.mean([np.abs(np.diff(e.actions.clip(-1, 1), axis=0)).mean() for e in tests])
             say(
                 f"{name} {iteration}: {time.monotonic() - began:.0f} s, success at the end {ends[0]:.2f} {ends[1]:.2f}"
@@ -250,7 +258,7 @@ def train(
             if score >= best:
                 best = score
                 weights = {k: torch.tensor(v) for k, v in policy._asdict().items()}
-                save_file(weights, out / f"adroit_{name}.safetensors")
+                save_file(weights, written)
         if late or iteration == iterations:
             break
         std = learner.log_std.detach().exp().cpu().numpy()
@@ -261,6 +269,11 @@ def train(
         figures["return"] = float(np.mean([e.rewards.sum() for e in episodes]))
         figures["success"] = float(np.mean([min(e.ends) for e in episodes]))
         say(f"{name} {iteration}: " + ", ".join(f"{k} {v:.4g}" for k, v in figures.items()))
+
+
+def _score(tests: list[Episode]) -> tuple[float, float]:
+    """What policies are compared by: success at the end by the stricter rule, then mean return."""
+    return float(np.array([e.ends for e in tests]).mean(0).min()), float(np.mean([e.rewards.sum() for e in tests]))
 
 
 def main() -> None:

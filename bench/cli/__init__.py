@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from bench.cli import checkpoints, demos, inventory, measure, new, records
-from bench.cli.options import say
+from bench.console import say
 from bench.interfaces import UserError
 
 __all__ = ["app", "main"]

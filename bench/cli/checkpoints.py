@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from bench.cli.options import CACHE, make_console, say
+from bench.cli.options import CACHE
+from bench.console import make_console, say
 from bench.interfaces import UserError
 
 app = typer.Typer(help="Weights of others: import them, evaluate them as a method.", no_args_is_help=True)

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.options import CACHE, make_console
+from bench.cli.options import CACHE
+from bench.console import make_console
 
 app = typer.Typer(help="Export, import and look at demo sets.", no_args_is_help=True)
 CacheFolder = Annotated[Path, typer.Option("--cache", envvar="BENCH_CACHE", help="Folder of demo sets.")]

@@ -9,7 +9,8 @@ import typer
 from rich.table import Table
 
 from bench import registry
-from bench.cli.options import make_console, missing_suites, say
+from bench.cli.options import missing_suites
+from bench.console import make_console, say
 from bench.spec import PROFILES
 
 
@@ -34,6 +35,9 @@ def list_(what: Annotated[Listing, typer.Argument(help="What to list.")]) -> Non
     if what is Listing.tasks:
         for suite, reason in missing_suites().items():
             say(console, f"{suite}: {reason}")
+    if what is Listing.profiles:
+        for name, factor in _demo_factors().items():
+            say(console, f"{name}: {factor} times as many demos")
 
 
 def doctor() -> None:
@@ -71,3 +75,13 @@ def _profile_table() -> Table:
         counts = (profile.demos, profile.episodes, f"{profile.curve_points} x {profile.selection_episodes} episodes")
         table.add_row(profile.name, *map(str, counts), profile.purpose)
     return table
+
+
+def _demo_factors() -> dict[str, int]:
+    """By suite, or by task where those of a suite differ: how many times the demos of a profile, where not once."""
+    specs = list(registry.tasks().specs().values())
+    factors = {spec.suite: {other.demo_factor for other in specs if other.suite == spec.suite} for spec in specs}
+    return {
+        spec.suite if len(factors[spec.suite]) == 1 else spec.id: spec.demo_factor
+        for spec in specs if spec.demo_factor > 1
+    }  # fmt: skip

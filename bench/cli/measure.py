@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from bench import registry
-from bench.cli.options import CACHE, REPORTS, Device, items, make_console, missing_suites, numbers, say
+from bench.cli.options import CACHE, REPORTS, Device, items, missing_suites, numbers
+from bench.console import make_console, say
 from bench.interfaces import UserError
 
 

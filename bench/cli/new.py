@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.options import make_console, say
+from bench.console import make_console, say
 
 
 class Kind(StrEnum):

@@ -1,12 +1,9 @@
-"""What several commands share: folders, devices, comma lists, the console."""
+"""What several commands share: folders, devices, comma lists."""
 
 from __future__ import annotations
 
-import sys
 from enum import StrEnum
 from pathlib import Path
-
-from rich.console import Console
 
 from bench import registry
 from bench.interfaces import UserError
@@ -34,16 +31,6 @@ def numbers(text: str) -> list[int]:
         return [int(item) for item in items(text)]
     except ValueError:
         raise UserError(f"--seeds '{text}': write whole numbers, as in 0,1,2") from None
-
-
-def make_console() -> Console:
-    """A console that cuts nothing off where its output goes to a file or a pipe."""
-    return Console() if sys.stdout.isatty() else Console(width=160)
-
-
-def say(console: Console, text: object, style: str | None = None) -> None:
-    """One line as it is: paths are neither coloured nor wrapped."""
-    console.print(str(text), style=style, highlight=False, markup=False, soft_wrap=True)
 
 
 def missing_suites() -> dict[str, str]:

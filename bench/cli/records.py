@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from bench.artifacts import write_atomically
-from bench.cli.options import REPORTS, RESULTS, make_console, say
+from bench.cli.options import REPORTS, RESULTS
+from bench.console import make_console, say
 from bench.export import Format, export
 from bench.interfaces import UserError, unknown
 from bench.schemas import MODELS, file_name, json_schema

@@ -14,6 +14,7 @@ from bench.report.published import against_published
 from bench.report.style import looks, save
 from bench.report.table import Table
 from bench.report.tradeoff import tradeoff
+from bench.spec import policy_of
 from bench.store import Run
 
 __all__ = ["Table", "realtime_table", "summary_table", "write_report"]
@@ -51,7 +52,7 @@ def write_report(run: Run, out: Path) -> list[Path]:
         figures["success_latency"] = figure
         captions["success_latency"] = "Success against latency; up and to the left is better"
     if not run.curves.empty:
-        methods = looks(list(dict.fromkeys([*(v.partition("@")[0] for v in look), *sorted(set(run.curves["method"]))])))
+        methods = looks(list(dict.fromkeys([*map(policy_of, look), *sorted(set(run.curves["method"]))])))
         if run.curves["task"].nunique() > curves.MANY_TASKS:
             figures["learning_curves"] = curves.group_curves(run.curves, groups(measures), methods)
             captions["learning_curves"] = "Learning curves, mean over the tasks of each group"

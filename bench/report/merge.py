@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 from pathlib import Path
@@ -13,6 +12,7 @@ import pandas as pd
 from bench.interfaces import UserError
 from bench.records import FILES
 from bench.replay import Replay
+from bench.spec import policy_of
 from bench.store import Run
 
 _SAME = ("profile", "episodes", "base_seed", "control_hz")
@@ -39,7 +39,7 @@ def _add(both: tuple[Run, list[Replay]], new: tuple[Run, Sequence[Replay]]) -> t
     taken = _taken(one, two)
 
     def renamed(variant: Any) -> Any:
-        method = re.split("[+@]", variant)[0] if isinstance(variant, str) else None
+        method = policy_of(variant) if isinstance(variant, str) else None
         return f"{name}: {variant}" if method in taken else variant
 
     frames = {}

@@ -13,6 +13,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from bench.spec import policy_of
+
 _RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans", "font.size": 9, "axes.titlesize": 9.5, "axes.titleweight": "bold",
     "axes.titlelocation": "left", "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "#555555",
@@ -43,11 +45,13 @@ class Look:
 
 
 def looks(variants: Sequence[str]) -> dict[str, Look]:
-    """A look for each variant: colour by method, hollow if it has options, a marker of its own."""
-    methods = list(dict.fromkeys(map(_method, variants)))
+    """A look for each variant: colour by method, hollow if it has options or a runtime, a marker of its own."""
+    methods = list(dict.fromkeys(map(policy_of, variants)))
     return {
         variant: Look(
-            _COLOURS[methods.index(_method(variant)) % len(_COLOURS)], _MARKERS[i % len(_MARKERS)], "@" not in variant
+            _COLOURS[methods.index(policy_of(variant)) % len(_COLOURS)],
+            _MARKERS[i % len(_MARKERS)],
+            filled=variant == policy_of(variant),
         )
         for i, variant in enumerate(variants)
     }
@@ -67,10 +71,6 @@ def legend(figure: Figure, shown: Mapping[str, Look], extra: Sequence[Line2D] = 
     width = figure.get_figwidth()
     columns = len(handles) if sum(inches) < width else max(1, int(width / max(inches)))
     figure.legend(handles=handles, loc="outside upper left", ncols=columns, handlelength=1.6, columnspacing=1.6)
-
-
-def _method(variant: str) -> str:
-    return variant.partition("@")[0]
 
 
 def readable(name: str, width: int = 40) -> str:

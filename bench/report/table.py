@@ -88,7 +88,10 @@ class Table:
         """For a terminal."""
         table = rich.table.Table(title=self.title, title_justify="left", title_style="bold", box=rich.box.SIMPLE_HEAD)
         for column in self._shown():
-            table.add_column(rich.text.Text(column.title), justify="left" if column.text is None else "right")
+            if column.text is None:
+                table.add_column(rich.text.Text(column.title), overflow="fold")  # variants differ at their ends
+            else:
+                table.add_column(rich.text.Text(column.title), justify="right")
         for row in self.body():
             table.add_row(*(rich.text.Text(cell) for cell in row))
         return table

@@ -50,7 +50,7 @@ def colour(look: Look, index: Mapping[str, int]) -> str:
 
 
 def marker(look: Look, x: float, y: float, radius: float) -> Html:
-    """The marker of a variant; one with options is hollow."""
+    """The marker of a variant; one with options or a runtime is hollow."""
     return el(
         "path", d=_SHAPES[look.marker], transform=f"translate({x} {y}) scale({radius})",
         class_="mark" if look.filled else "mark hollow",

@@ -13,6 +13,7 @@ from bench.report.style import Look, looks
 from bench.report.table import Table
 from bench.site.charts import swatch
 from bench.site.html import Html, el, slug
+from bench.spec import policy_of
 from bench.store import Run
 
 
@@ -33,7 +34,7 @@ class Context:
     def look(self) -> dict[str, Look]:
         """By variant, and by bare method for learning curves."""
         variants = self.measures.variants
-        methods = dict.fromkeys([v.partition("@")[0] for v in variants] + sorted(set(self.run.curves["method"])))
+        methods = dict.fromkeys([*map(policy_of, variants), *sorted(set(self.run.curves["method"]))])
         return looks(list(methods)) | looks(variants)
 
     @cached_property

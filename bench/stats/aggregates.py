@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from bench.stats.cells import Cells, widening, without_bias
+from bench.stats.cells import Cells, shrunk, widening, without_bias
 from bench.stats.intervals import Estimate, Floats, score_ends
 
 
@@ -87,8 +87,7 @@ def _without_noise(cells: Cells, variance: Floats) -> Floats:
     rate = (cells.chance * cells.used).sum(axis=1) / seeds
     noise = float(((variance * cells.used).sum(axis=1) / np.square(seeds)).mean())
     observed = float(rate.var(ddof=1)) if len(rate) > 1 else 0.0
-    kept = max(0.0, 1.0 - noise / observed) if observed > 0 else 0.0
-    return np.asarray(rate.mean() + np.sqrt(kept) * (rate - rate.mean()))
+    return shrunk(rate, rate.mean(), noise, observed)
 
 
 def iqm(scores: npt.ArrayLike) -> float:

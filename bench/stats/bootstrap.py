@@ -5,33 +5,40 @@ Stratified by task: the tasks of a suite are the suite, no sample of one, so eve
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from bench.stats.intervals import Counts, Floats
 
 
-def draw_seeds(rng: np.random.Generator, seeds: Counts, shape: tuple[int, ...]) -> Counts:
-    """Indices ``[..., M, S]`` of training seeds, drawn with replacement among the ``seeds [M]`` that a task has."""
-    return np.floor(rng.random(shape) * seeds[:, None]).astype(np.int64)
+def draw_seeds(rng: np.random.Generator, shape: tuple[int, ...]) -> Counts:
+    """Indices ``shape`` = ``[..., M, S]`` of training seeds, drawn with replacement among the S that each task has."""
+    return np.floor(rng.random(shape) * shape[-1]).astype(np.int64)
 
 
-def seed_scale(value: Floats, variance: Floats, seeds: Counts) -> Floats:
-    """Factor ``[M]`` that gives resampled seed deviations the variance between training seeds.
+def seed_scale(value: Floats, variance: Floats) -> float:
+    """Factor that gives resampled seed deviations the variance between training seeds.
 
     Args:
-        value: ``[M, S]`` estimates per cell, 0 where a seed is missing.
-        variance: ``[M, S]`` variance of each due to its episodes, 0 where a seed is missing.
-        seeds: ``[M]`` training seeds per task.
+        value: ``[M, S]`` estimates per cell; every task has all S training seeds.
+        variance: ``[M, S]`` variance of each due to its episodes.
     """
-    observed, between = seed_variances(value, variance, seeds)
+    tasks, seeds = value.shape
+    observed, between = seed_variances(value, variance, np.full(tasks, seeds))
     share = between / observed if observed > 0 else 0.0
-    return np.asarray(np.sqrt(share * seeds / np.maximum(seeds - 1, 1)))
+    return math.sqrt(share * seeds / max(seeds - 1, 1))
 
 
 def seed_variances(value: Floats, variance: Floats, seeds: Counts) -> tuple[float, float]:
     """Variance among the seeds of a task: as observed, and less that of the episodes (method of moments).
 
-    Both are means over the tasks with two or more seeds, and 0 where there is none. Arguments as in `seed_scale`.
+    Both are means over the tasks with two or more seeds, and 0 where there is none.
+
+    Args:
+        value: ``[M, S]`` estimates per cell, 0 where a seed is missing.
+        variance: ``[M, S]`` variance of each due to its episodes, 0 where a seed is missing.
+        seeds: ``[M]`` training seeds per task.
     """
     many = seeds > 1
     if not many.any():

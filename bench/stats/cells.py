@@ -77,6 +77,15 @@ def without_bias(n: Counts) -> Floats:
     return np.asarray(np.where(n > 1, n / np.maximum(n - 1, 1), 1.0))
 
 
+def shrunk(rate: Floats, centre: Floats | float, noise: float, observed: float) -> Floats:
+    """Measured rates drawn together about ``centre`` until their variance, ``observed``, lacks the ``noise`` in it.
+
+    Measured rates spread further than true ones: resampled as they are, they would do so twice.
+    """
+    kept = max(0.0, 1.0 - noise / observed) if observed > 0 else 0.0
+    return np.asarray(centre + np.sqrt(kept) * (rate - centre))
+
+
 def widening(
     value: Floats, variance: Floats, expected: Floats, used: Bools, confidence: float
 ) -> tuple[Floats, Floats]:

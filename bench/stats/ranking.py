@@ -110,16 +110,15 @@ def _resampled_means(solved: Bools, reps: int, rng: np.random.Generator) -> Floa
     codes = np.sort((solved.astype(np.int64) << bits[:, None, None, None]).sum(axis=0), axis=2)  # [M, S, E]
     rate = solved.mean(axis=3)  # [V, M, S]
     centre = rate.mean(axis=2, keepdims=True)
-    counts = np.full(tasks, seeds)
-    scale = np.stack([seed_scale(r, r * (1 - r) / max(episodes - 1, 1), counts) for r in rate])  # [V, M]
-    scaled = centre + scale[:, :, None] * (rate - centre)  # [V, M, S]
+    scale = np.array([seed_scale(r, r * (1 - r) / max(episodes - 1, 1)) for r in rate])  # [V]
+    scaled = centre + scale[:, None, None] * (rate - centre)  # [V, M, S]
     task = np.arange(tasks)[None, :, None]
     at_once = max(1, _DRAWN_AT_ONCE // codes.size)
     unbiased = np.sqrt(episodes / max(episodes - 1, 1))  # n episodes drawn again vary by (n - 1)/n too little
     samples = np.empty((reps, policies))
     for start in range(0, reps, at_once):
         size = min(at_once, reps - start)
-        drawn = draw_seeds(rng, counts, (size, tasks, seeds))
+        drawn = draw_seeds(rng, (size, tasks, seeds))
         picked = rng.integers(episodes, size=(size, tasks, seeds, episodes), dtype=np.uint16)
         who = codes[task[..., None], drawn[..., None], picked]  # [r, M, S, E]
         for v in bits:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from bench.stats.cells import widening
+from bench.stats.cells import shrunk, widening
 from bench.stats.intervals import Bools, Counts, Estimate, Floats, score_ends
 
 
@@ -96,8 +96,7 @@ def _without_noise(k: Counts, n: Counts) -> Floats:
         return np.asarray(rate)
     noise = float((rate * (1 - rate) / np.maximum(n - 1, 1)).mean())
     observed = float(rate.var(axis=1, ddof=1).mean())
-    kept = max(0.0, 1.0 - noise / observed) if observed > 0 else 0.0
-    return np.asarray(centre + np.sqrt(kept) * (rate - centre))
+    return shrunk(rate, centre, noise, observed)
 
 
 def _by_task(task: Counts, trainings: Counts, values: Floats, variance: Floats) -> tuple[Floats, Floats, Floats, Bools]:

@@ -14,6 +14,7 @@ import pandas as pd
 from bench.percentiles import LEAST_N
 from bench.replay import Replay
 from bench.seeding import Purpose, episode_seed
+from bench.spec import policy_of
 from bench.store import Run
 
 Row = Mapping[str, Any]
@@ -73,7 +74,7 @@ def _episodes(file: str, frame: pd.DataFrame, spec: Row) -> Iterator[str]:
         success, first = row["success_ever"], row["steps_to_success"]
         checks = {
             "its task is not of its suite": row["task"].partition("/")[0] == row["suite"],
-            "its variant is not of its method": re.split("[+@]", row["variant"])[0] == row["method"],
+            "its variant is not of its method": policy_of(row["variant"]) == row["method"],
             f"its profile is not {spec['profile']}": row["profile"] == spec["profile"],
             "its seed is not the one of that episode": row["seed"] == seeds[row["task"], row["episode"]],
             "success_ever and steps_to_success contradict each other": success == (first is not None),

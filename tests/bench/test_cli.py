@@ -162,7 +162,13 @@ def test_help_has_examples(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
 
 @pytest.mark.parametrize(
     ("what", "expected"),
-    [("tasks", "drawer-open"), ("methods", "manicm"), ("methods", "point cloud"), ("profiles", "lite")],
+    [
+        ("tasks", "drawer-open"),
+        ("methods", "manicm"),
+        ("methods", "point cloud"),
+        ("profiles", "lite"),
+        ("profiles", "dexart: 4 times as many demos"),
+    ],
 )
 def test_list(what: str, expected: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     assert call(monkeypatch, "list", what) == 0

@@ -68,6 +68,32 @@ def put(name: str, value: np.ndarray) -> Callable[[Any], None]:
     return edit
 
 
+def link(name: str, target: Any) -> Callable[[Any], None]:
+    def edit(file: Any) -> None:
+        del file["episode_1"][name]
+        file["episode_1"][name] = target
+
+    return edit
+
+
+def borrow(file: Any) -> None:
+    """Actions that are the bytes of another file."""
+    del file["episode_1/actions"]
+    file["episode_1"].create_dataset("actions", (4, 2), "u1", external=[("/etc/passwd", 0, 8)])
+
+
+def compose(file: Any) -> None:
+    """Rewards that are those of another file."""
+    layout = h5py.VirtualLayout((4,), "f8")
+    layout[:] = h5py.VirtualSource("other.hdf5", "rewards", (4,))
+    del file["episode_1/rewards"]
+    file["episode_1"].create_virtual_dataset("rewards", layout)
+
+
+def claim(file: Any) -> None:
+    file["episode_1"].create_dataset("infos/x", (10**12,), "f8", chunks=(1000,))
+
+
 FAULTS = {
     "observations need point_cloud and agent_pos; there are: agent_pos": without("observations/point_cloud"),
     "episode 1: observations/agent_pos is float64 [4, 3], expected numbers for 5 steps": put(
@@ -77,6 +103,13 @@ FAULTS = {
     "the arrays of its episodes have different shapes": put("observations/agent_pos", np.zeros((5, 2))),
     "actions is not finite in frame 3 (episode 1)": put("actions", np.full((4, 2), np.nan)),
     "no Minari dataset can be read there": without("actions"),
+    "episode 1: actions is float64 [], expected numbers for 1 steps": put("actions", np.array(0.0)),
+    "'/episode_1' holds the link 'actions'": link("actions", h5py.ExternalLink("other.hdf5", "/actions")),
+    "'/episode_1/infos' holds the link 'success'": link("infos/success", h5py.SoftLink("/episode_0/infos/success")),
+    "has more than one name": lambda file: file.__setitem__("episode_1/infos/x", file["episode_0"]),
+    "'/episode_1/actions' lies in another file": borrow,
+    "'/episode_1/rewards' lies in another file": compose,
+    "bytes, at most 16000000000 are read": claim,
 }
 
 
@@ -91,18 +124,42 @@ def test_a_faulty_dataset_is_told_its_fault(message: str, tmp_path: Path) -> Non
     assert "\n" not in str(caught.value)
 
 
-def test_success_that_is_not_known_for_all_is_not_used(tmp_path: Path) -> None:
+@pytest.mark.parametrize("seen", [np.zeros(5, bool), np.zeros(5, "f4,i4"), np.array([b"no"] * 5)])
+def test_success_that_is_not_known_for_all_is_not_used(seen: np.ndarray, tmp_path: Path) -> None:
     path = dataset(tmp_path / "demos-v0")
-    change(path, put("infos/success", np.zeros(5, bool)))
+    change(path, put("infos/success", seen))
     assert_equal(read_minari(path)[0], demo_set(solved=False))
+
+
+def describe(path: Path, edit: Callable[[dict[str, Any]], Any]) -> None:
+    about = path / "data/metadata.json"
+    described = json.loads(about.read_text(encoding="utf-8"))
+    edit(described)
+    about.write_text(json.dumps(described), encoding="utf-8")
+
+
+def test_arrays_of_different_lengths_are_no_array(tmp_path: Path) -> None:
+    path = dataset(tmp_path / "ragged-v0")
+    space = '{"type": "MultiBinary", "n": 1}'
+    describe(path, lambda it: it.update(action_space=f'{{"type": "Tuple", "subspaces": [{space}, {space}]}}'))
+    change(path, lambda file: file["episode_0"].__delitem__("actions"))
+    for k in range(2):
+        change(path, lambda file, k=k: file.__setitem__(f"episode_0/actions/_index_{k}", np.zeros(3 + k)))
+    describe(path, lambda it: it.update(total_episodes=1))
+    with pytest.raises(UserError, match="ragged-v0: episode 0: actions is no array"):
+        read_minari(path)
+
+
+def test_no_memory_is_taken_for_episodes_that_are_not_there(tmp_path: Path) -> None:
+    path = dataset(tmp_path / "demos-v0")
+    describe(path, lambda it: it.update(total_episodes=10**15))
+    with pytest.raises(UserError, match="claims 1000000000000000 episodes, and there are 2"):
+        read_minari(path)
 
 
 def test_no_environment_is_built_that_a_dataset_names(tmp_path: Path) -> None:
     path = dataset(tmp_path / "demos-v0")
-    about = path / "data/metadata.json"
-    described = json.loads(about.read_text(encoding="utf-8"))
-    del described["observation_space"]
-    about.write_text(json.dumps(described), encoding="utf-8")
+    describe(path, lambda it: it.pop("observation_space"))
     with pytest.raises(UserError, match="does not describe its spaces"):
         read_minari(path)
 

@@ -18,6 +18,7 @@ from bench.interfaces import UserError
 from bench.latency import Budget
 from bench.latency_command import Request, compare_latency, make_jobs
 from bench.records import LatencyRow
+from tests.bench.report.synthetic import make_run, plain_rows
 
 COMMAND = [sys.executable, "-m", "bench", "latency", "--methods", "dp3,sdm", "--profile", "smoke"]
 
@@ -62,6 +63,20 @@ class TestPlan:
         assert entries[0]["checkpoint"] == str(tmp_path / f"{job.checkpoints[0]}.safetensors")
         assert entries[1]["checkpoint"] is None
         assert "untrained weights: student (no checkpoint in" in said.get()
+
+    def test_notes_stand_below_the_table_and_every_method_takes_a_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        run = make_run(["fake/walk"], {"base": 0.5, "student": 0.5})
+        timed = [row for row in plain_rows(run.latency) if row["mode"] == "cpu1"]
+        rows = [{**row, "contended": True, "checkpoint": None} for row in timed]
+        monkeypatch.setattr("bench.latency_command.run_job", lambda *_, **__: rows)
+        console = Console(width=160)
+        with console.capture() as said:
+            assert compare_latency(request(), console) == 0
+        lines = said.get().splitlines()
+        head = next(i for i, line in enumerate(lines) if line.strip().startswith("\u2500"))
+        assert [line.split()[0] for line in lines[head + 1 : head + 3]] == ["base", "student"]
+        assert "machine busy while timed: base, student" in lines
+        assert "untrained weights: base, student" in lines
 
     @pytest.mark.parametrize(
         ("changes", "message"),

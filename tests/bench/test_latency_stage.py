@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from unittest.mock import Mock
+
 import pytest
 
+from bench.artifacts import Artifact, Cache
+from bench.latency_job import run_job
 from bench.latency_stage import latency_jobs, missing_jobs
-from bench.plan import make_plan
+from bench.plan import Kind, make_plan
+from bench.records import LatencyRow
 from bench.spec import make_spec
+from bench.worker import failed_rows
 
 pytestmark = pytest.mark.usefixtures("fake_registry")
 
@@ -50,3 +57,24 @@ def test_a_mode_without_its_rows_is_missing() -> None:
     rows = [{"key": found[0].row_key(i)} for i in range(2)]
     assert missing_jobs(found, lambda _: rows) == [found[1]]
     assert missing_jobs(found, lambda _: rows[:1]) == found
+
+
+def test_rows_say_what_was_imported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As those of episodes do."""
+    key, weights = "0123456789abcdef0123", "0123456789ab"
+    methods = ["student", f"student:{weights}"]
+    spec = make_spec(methods, ["fake/walk"], profile_name="smoke", demos={"fake/walk": key})
+    (job,) = latency_jobs(make_plan(spec), "cpu")
+    cache, rows = Cache(tmp_path), []
+    for checkpoint in job.checkpoints:
+        cache.save(checkpoint, Artifact(b"weights"))
+    monkeypatch.setattr("bench.latency_job.RemoteTimer", lambda entry: rows.append(entry["row"]) or Mock())
+    monkeypatch.setattr("bench.latency_job.compare", lambda *_, **__: [])
+    run_job(job, cache)
+    said = {row["variant"]: {k: row[k] for k in ("demos", "weights") if k in row} for row in rows}
+    assert said == {"base": {"demos": key}, "student": {"demos": key}, methods[1]: {"weights": weights}}
+    for row, unit in zip(rows, job.units, strict=True):
+        if unit.kind is Kind.EVALUATE:
+            (episode, *_) = failed_rows(unit, "not run")
+            assert {k: row.get(k) for k in ("demos", "weights")} == {k: episode.get(k) for k in ("demos", "weights")}
+    assert {"demos", "weights"} <= set(LatencyRow.model_fields)

@@ -8,7 +8,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 import envs
 from bench.demos import collect_demos
@@ -197,3 +197,26 @@ def test_a_short_run_of_the_trainer(tools: dict[str, ModuleType], tmp_path: Path
     assert [part.dtype for part in made] == [part.dtype for part in policy("hammer")]
     start = run("c", 0, tmp_path / "a" / "adroit_hammer_training.safetensors")
     assert all(np.array_equal(first[k], start[k]) for k in first)
+
+
+def test_a_resumed_training_leaves_a_better_policy_as_it_is(tools: dict[str, ModuleType], tmp_path: Path) -> None:
+    tool = tools["train_adroit_expert"]
+    tiny = replace(tool.SETTINGS["hammer"], episodes=1, clones=4, evaluations=1, width=16, clone_steps=50)
+    best, training = (tmp_path / f"adroit_hammer{part}.safetensors" for part in ("", "_training"))
+
+    def run(resume: Path | None = None) -> bytes:
+        tool.train(
+            "hammer", tiny, seed=0, iterations=0, minutes=5.0, resume=resume, out=tmp_path,
+            parallel=lambda f, jobs: [f(job) for job in jobs], say=lambda _: None,
+        )  # fmt: skip
+        return best.read_bytes()
+
+    good = run()
+    bias = load_file(training)["actor.4.bias"]
+    save_file(load_file(training) | {"actor.4.bias": bias + 3.0}, training)  # all joints at one end
+    assert run(training) == good
+    best.unlink()
+    bad = run(training)
+    assert bad != good
+    save_file(load_file(training) | {"actor.4.bias": bias}, training)
+    assert run(training) == good

@@ -43,8 +43,8 @@ function applyFilters() {
   for (const figure of document.querySelectorAll("figure[data-suite]")) figure.hidden = figure.dataset.suite !== suite;
 
   const wanted = new Set([...form.querySelectorAll("#variants :checked")].map((box) => box.value));
-  const methods = new Set([...wanted].map((variant) => variant.split("@")[0]));
-  const boxes = new Set([...form.querySelectorAll("#variants input")].map((box) => box.value.split("@")[0]));
+  const methods = new Set([...wanted].map((variant) => variant.split(/[+@]/)[0]));
+  const boxes = new Set([...form.querySelectorAll("#variants input")].map((box) => box.value.split(/[+@]/)[0]));
   for (const part of document.querySelectorAll("[data-variant]")) part.toggleAttribute("hidden", !wanted.has(part.dataset.variant));
   for (const part of document.querySelectorAll("[data-method]")) {
     const method = part.dataset.method; // a teacher that was not asked for has no box

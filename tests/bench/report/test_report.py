@@ -105,7 +105,8 @@ def test_points_leave_out_other_checkpoints() -> None:
 
 
 def test_looks_tell_variants_apart() -> None:
-    found = looks(["dp3", "sdm", "dp3@nfe=1", "dp3@nfe=4"])
-    assert found["dp3"].colour == found["dp3@nfe=1"].colour != found["sdm"].colour
-    assert len({look.marker for look in found.values()}) == 4
-    assert [look.filled for look in found.values()] == [True, True, False, False]
+    found = looks(["dp3", "sdm", "dp3@nfe=1", "dp3@nfe=4", "dp3+onnx", "dp3+onnx@nfe=1", "dp3:0123456789ab"])
+    assert {found[v].colour for v in found if v.startswith("dp3") and ":" not in v} == {found["dp3"].colour}
+    assert len({found[v].colour for v in ("dp3", "sdm", "dp3:0123456789ab")}) == 3
+    assert len({look.marker for look in found.values()}) == 7
+    assert [v for v, look in found.items() if look.filled] == ["dp3", "sdm", "dp3:0123456789ab"]

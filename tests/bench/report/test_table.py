@@ -103,3 +103,13 @@ def test_terminal_takes_no_markup_from_names() -> None:
     console = rich.console.Console(width=80, record=True, file=io.StringIO())
     console.print(Table("T", [Column("a", "a")], [{"a": "[red]x[/red]"}]).to_rich())
     assert "[red]x[/red]" in console.export_text()
+
+
+def test_terminal_cuts_no_name_off() -> None:
+    """Two variants of a method must be told apart, however narrow the terminal."""
+    names = ["student+onnx@nfe=2", "student+onnx@nfe=4"]
+    console = rich.console.Console(width=24, record=True, file=io.StringIO())
+    table = Table("T", [Column("a", "a"), Column("b", "b", share)], [{"a": name, "b": 0.5} for name in names])
+    console.print(table.to_rich())
+    shown = "".join(line[:-8].strip() for line in console.export_text().splitlines()[1:])
+    assert all(name in shown for name in names)
