@@ -18,6 +18,9 @@ from bench.interfaces import Task
 from bench.seeding import Purpose, episode_seed
 from bench.stats import wilson
 
+FLOOR = 0.5
+"""Added to the standard deviation of each input: what hardly varies in ten demonstrations is not blown up to noise."""
+
 
 def demonstrations(task: Task, count: int) -> tuple[np.ndarray, np.ndarray]:
     """States ``[M, O]`` and actions ``[M, A]`` of the first accepted episodes of the expert."""
@@ -44,7 +47,7 @@ def demonstrations(task: Task, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 def clone(states: np.ndarray, actions: np.ndarray, steps: int = 5000, width: int = 256) -> torch.nn.Module:
     """A network with two hidden layers that was regressed on the demonstrations; it normalises its input itself."""
-    mean, scale = states.mean(0), states.std(0) + 1e-3
+    mean, scale = states.mean(0), states.std(0) + FLOOR
     x = torch.tensor((states - mean) / scale, dtype=torch.float32)
     y = torch.tensor(actions, dtype=torch.float32)
     net = torch.nn.Sequential(
