@@ -1,7 +1,6 @@
 """Write the figures of `docs/findings.md` from the records of a run.
 
     python tools/findings.py results/reference                          # print them
-    python tools/findings.py results/reference --out findings-of.md     # write them to a file
     python tools/findings.py results/reference --into docs/findings.md  # fill the page
 
 A page has a place for each set of figures, from a line `<!-- figures: NAME -->` to the line `<!-- end of figures -->`;
@@ -35,12 +34,11 @@ def figures(run: Run) -> dict[str, str]:
     """Markdown of every set of figures by the name of its place."""
     none = "None." if tables.complete(run, [tables.TEACHER]).manifest["spec"]["tasks"] else NOTHING
     return {
-        "tasks": f"{_state(run)}\n\n{_text(tables.coverage(run))}",
+        "tasks": _state(run),
         "success": _text(tables.success(run)),
         "paired": _text(tables.paired(run)),
         "spread": _text(tables.spreads(run)),
         "speed": _text(tables.speed(run)),
-        "failures": _text(tables.failures(run)),
         "weak-tasks": _text(tables.weak_tasks(run), none),
         "falls": _text(tables.falls(run), none),
         "convergence": _text(tables.convergence(run)),
@@ -64,11 +62,15 @@ def _state(run: Run) -> str:
     spec, git = run.manifest["spec"], run.manifest.get("git") or {}
     whole = len(tables.complete(run, spec["methods"]).manifest["spec"]["tasks"])
     words = "All" if whole == len(spec["tasks"]) else f"**Unfinished: {whole}** of the"
+    gone = [
+        task if set(variants) == set(spec["methods"]) else f"{task} ({', '.join(dict.fromkeys(variants))})"
+        for task, variants in tables.lacking(run).items()
+    ]
     return (
         f"{words} {len(spec['tasks'])} tasks are complete for all {len(spec['methods'])} variants "
         f"({', '.join(spec['methods'])}): profile {spec['profile']}, training seeds "
         f"{', '.join(map(str, spec['seeds']))}, {spec['episodes']} episodes a cell, code of revision "
-        f"{str(git.get('revision') or 'unknown')[:7]}."
+        f"{str(git.get('revision') or 'unknown')[:7]}." + (f" Not complete: {'; '.join(gone)}." if gone else "")
     )
 
 
@@ -84,27 +86,21 @@ def _text(table: Table, nothing: str = NOTHING) -> str:
 
 
 def main() -> int:
-    """Print the figures, write them, or fill a page."""
+    """Print the figures, or fill a page."""
     parser = argparse.ArgumentParser(description="Write the figures of docs/findings.md from the records of a run.")
     parser.add_argument("run", type=Path, help="folder of the run")
-    where = parser.add_mutually_exclusive_group()
-    where.add_argument("--out", type=Path, help="write them to this file")
-    where.add_argument("--into", type=Path, help="fill the places of this page")
+    parser.add_argument("--into", type=Path, help="fill the places of this page instead of printing")
     options = parser.parse_args()
     try:
         found = figures(load_run(options.run))
         if options.into:
             page = filled(options.into.read_text(encoding="utf-8"), found)
             options.into.write_text(page, encoding="utf-8")
-            return 0
+        else:
+            print("\n\n".join(f"## {name}\n\n{content}" for name, content in found.items()))
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
-    text = "\n\n".join(f"## {name}\n\n{content}" for name, content in found.items()) + "\n"
-    if options.out:
-        options.out.write_text(text, encoding="utf-8")
-    else:
-        print(text, end="")
     return 0
 
 

@@ -45,7 +45,7 @@ def group_orders(run: Run, published: Published) -> Table:
     columns = [
         Column("method", "published method"), Column("variant", "method here"), Column("groups", "groups", count),
         Column("rho", "rank correlation", lambda v: f"{v:+.2f}"), Column("published", "published, %"),
-        Column("here", "here, %"), Column("source", "source"),
+        Column("here", "here, % (tasks)"), Column("source", "source"),
     ]  # fmt: skip
     rows: list[Mapping[str, Value]] = []
     for source in published.sources:
@@ -62,7 +62,7 @@ def group_orders(run: Run, published: Published) -> Table:
                 continue
             theirs = [f.value for f, _ in both]
             ours = [round(100 * success(own).value, 6) for _, own in both]
-            here = [f"{own['task'].nunique()} tasks {value:.1f}" for (_, own), value in zip(both, ours, strict=True)]
+            here = [f"{value:.1f} ({own['task'].nunique()})" for (_, own), value in zip(both, ours, strict=True)]
             rows.append({
                 "source": source.name, "method": method, "variant": variant, "groups": len(both),
                 "rho": float(stats.spearmanr(theirs, ours).statistic) if len(set(ours)) > 1 else None,
@@ -111,7 +111,7 @@ def method_orders(run: Run, published: Published) -> Table:
 
 def _direction(published: float, low: float, high: float) -> str:
     if low <= 0 <= high:
-        return "open: none is shown here"
+        return "open"
     return "the same" if published * low > 0 else "the opposite"
 
 

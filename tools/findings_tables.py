@@ -6,7 +6,7 @@ A task is complete for some variants if all episodes that were asked for are the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -21,8 +21,18 @@ from bench.stats import Estimate, benjamini_hochberg, holm, loss_by_task, mean_d
 from bench.store import Run
 
 TEACHER, STUDENTS = "dp3", ("sdm", "manicm")
-COMPARISONS = [("sdm", "manicm"), *((s, f"{TEACHER}@nfe=1") for s in STUDENTS), *((s, TEACHER) for s in STUDENTS),
-               (f"{TEACHER}@nfe=1", TEACHER)]  # fmt: skip
+BY_GROUP = [("sdm", "manicm"), *((student, f"{TEACHER}@nfe=1") for student in STUDENTS)]
+"""Comparisons of equal cost: these are looked at by group, too."""
+COMPARISONS = [*BY_GROUP, *((student, TEACHER) for student in STUDENTS), (f"{TEACHER}@nfe=1", TEACHER)]
+FINE_CONTACT = {
+    f"metaworld/{name}"
+    for name in (
+        "assembly", "box-close", "disassemble", "hand-insert", "peg-insert-side", "peg-unplug-side", "pick-out-of-hole",
+        "stick-pull",
+    )
+}  # fmt: skip
+"""Tasks in which something is put into, onto or off something else with little room; of one suite, so that its hand and
+its cameras are alike."""
 LEVEL = 0.05
 WEAK, FALL = 0.2, 0.2
 """Success of the teacher below which a task is a weak spot, and how much less a student has where it is one."""
@@ -34,10 +44,19 @@ _PAIR = [Column("method", "method"), Column("against", "against"), Column("tasks
 _TEST = [Column("p", "p", probability), Column("p_holm", "p (Holm)", probability), Column("shown", "shown")]
 
 
+def lacking(run: Run) -> dict[str, list[str]]:
+    """The variants that lack an episode, by task; tasks that lack none are not there."""
+    found: dict[str, list[str]] = {}
+    for task, variant, _, what in measure(run).missing:
+        if not what.startswith("in real time"):
+            found.setdefault(task, []).append(variant)
+    return found
+
+
 def complete(run: Run, variants: list[str]) -> Run:
     """The run without the tasks that lack an episode of any of these variants."""
-    lacking = {t for t, v, _, what in measure(run).missing if v in variants and not what.startswith("in real time")}
-    tasks = [task for task in run.manifest["spec"]["tasks"] if task not in lacking]
+    gone = lacking(run)
+    tasks = [task for task in run.manifest["spec"]["tasks"] if not set(variants) & set(gone.get(task, ()))]
     names = ("episodes", "curves", "latency")
     frames = {name: (rows := getattr(run, name))[rows["task"].isin(tasks)] for name in names}
     return replace(run, manifest={**run.manifest, "spec": {**run.manifest["spec"], "tasks": tasks}}, **frames)
@@ -48,18 +67,18 @@ def places(run: Run) -> list[Group]:
     return sorted(groups(measure(run)), key=lambda group: group.suite != EVERY_SUITE)
 
 
-def coverage(run: Run) -> Table:
-    """How many of the tasks that were asked for are complete for all variants."""
-    spec = run.manifest["spec"]
-    whole = complete(run, spec["methods"]).manifest["spec"]["tasks"]
-    suites = pd.Series(spec["tasks"]).str.partition("/")[0]
-    rows = [
-        {"suite": suite_title(suite), "asked": int(n), "tasks": sum(t.startswith(f"{suite}/") for t in whole)}
-        for suite, n in suites.value_counts(sort=False).items()
-    ]
-    rows.append({"suite": EVERY_SUITE, "asked": len(spec["tasks"]), "tasks": len(whole)})
-    columns = [Column("suite", "suite"), Column("asked", "tasks asked for", count), Column("tasks", "complete", count)]
-    return Table("Complete tasks", columns, rows)
+def kinds(run: Run) -> list[Group]:
+    """Groups across difficulties: how far the teacher's actions spread, compared with its suite; and fine contact."""
+    found = []
+    spreads = spread.task_spreads(complete(run, [TEACHER]).episodes).get(TEACHER)
+    if spreads is not None:
+        wide = spreads > spreads.groupby(spreads.index.str.split("/").str[0]).transform("median")
+        for words, chosen in (("spreads widely", wide), ("spreads little", ~wide)):
+            found.append(Group(EVERY_SUITE, f"{TEACHER} {words}", list(spreads.index[chosen])))
+    same_suite = [task for task in run.manifest["spec"]["tasks"] if task.startswith("metaworld/")]
+    for words, fine in (("fine contact", True), ("no fine contact", False)):
+        found.append(Group("metaworld", words, [task for task in same_suite if (task in FINE_CONTACT) == fine]))
+    return found
 
 
 def success(run: Run) -> Table:
@@ -96,15 +115,13 @@ def paired(run: Run) -> Table:
         *_TEST,
     ]  # fmt: skip
     rows: list[dict[str, Any]] = []
-    for first, second in _comparisons(run):
+    for first, second, group, row in _compared(run):
         cells = differences(run, first, second)
-        for place, group in enumerate(places(complete(run, [first, second]))):
-            own = cells[cells["task"].isin(group.tasks)]
-            if len(own):
-                value, p = difference(own)
-                sums = own[["only_first", "only_second"]].sum().astype(int).to_dict()
-                row = _row(group, first, second, own["task"].nunique(), overall=place == 0)
-                rows.append({**row, "difference": value, "p": p, **sums})
+        own = cells[cells["task"].isin(group.tasks)]
+        if len(own):
+            value, p = difference(own)
+            sums = own[["only_first", "only_second"]].sum().astype(int).to_dict()
+            rows.append({**row, "tasks": own["task"].nunique(), "difference": value, "p": p, **sums})
     return Table("Success, paired", columns, _judged(rows, "difference", 0.0))
 
 
@@ -112,18 +129,13 @@ def spreads(run: Run) -> Table:
     """How much of another variant's action spread one has, overall and by group; no rows where none was recorded."""
     columns = [*_WHERE, *_PAIR, Column("ratio", "spread, ratio", factor, interval=True), *_TEST]
     rows: list[dict[str, Any]] = []
-    for first, second in _comparisons(run):
-        whole = complete(run, [first, second])
-        found = spread.task_spreads(whole.episodes)
-        if first not in found or second not in found:
-            continue
-        for place, group in enumerate(places(whole)):
-            own, other = (found[v][found[v].index.isin(group.tasks)] for v in (first, second))
-            both = own.index.intersection(other.index)
-            if (value := spread.ratio(own, other)) is not None:
-                p = sign_flip(np.log(own[both] / other[both]).to_numpy()[:, None])
-                row = _row(group, first, second, len(both), overall=place == 0)
-                rows.append({**row, "ratio": value, "p": p})
+    for first, second, group, row in _compared(run):
+        episodes = complete(run, [first, second]).episodes
+        found = spread.task_spreads(episodes[episodes["task"].isin(group.tasks)])
+        own, other = (found.get(variant, pd.Series(dtype=float)) for variant in (first, second))
+        if (value := spread.ratio(own, other)) is not None:
+            logs = np.log(own / other).dropna()  # of the tasks that both have
+            rows.append({**row, "tasks": len(logs), "ratio": value, "p": sign_flip(logs.to_numpy()[:, None])})
     return Table("Action spread, paired", columns, _judged(rows, "ratio", 1.0))
 
 
@@ -136,51 +148,19 @@ def speed(run: Run) -> Table:
     return replace(found, title="Speed", rows=timed)
 
 
-def failures(run: Run) -> Table:
-    """For every variant, in how many tasks it always, seldom or never succeeds."""
-    columns = [
-        Column("method", "method"), Column("tasks", "tasks", count), Column("always", "every episode solved", count),
-        Column("weak", f"below {WEAK:.0%}", count), Column("never", "no episode solved", count),
-        Column("errors", "episodes with an error", count), Column("steps", "steps to success, median", count),
-    ]  # fmt: skip
-    measures = measure(complete(run, run.manifest["spec"]["methods"]))
-    rows: list[Mapping[str, Value]] = []
-    for variant in measures.ran:
-        cells = measures.cells[measures.cells["variant"] == variant]
-        solved = measures.episodes[(measures.episodes["variant"] == variant) & measures.episodes["success"]]
-        by_task = _rates(cells)
-        rows.append({
-            "method": variant, "tasks": len(by_task), "always": int((by_task == 1).sum()),
-            "weak": int((by_task < WEAK).sum()), "never": int((by_task == 0).sum()),
-            "errors": int(cells["errors"].sum()),
-            "steps": float(solved["steps_to_success"].median()) if len(solved) else None,
-        })  # fmt: skip
-    return Table("Where each fails", columns, rows)
-
-
 def weak_tasks(run: Run) -> Table:
-    """Tasks in which the teacher seldom succeeds, with the success of every variant that is complete there."""
-    cells = measure(complete(run, [TEACHER])).cells
-    variants = [v for v in run.manifest["spec"]["methods"] if v in set(cells["variant"])]
-    rates = {variant: _rates(cells[cells["variant"] == variant]) for variant in variants}
-    whole = {variant: complete(run, [variant]).manifest["spec"]["tasks"] for variant in variants}
-    hard = rates.get(TEACHER, pd.Series(dtype=float))
-    difficulty = cells.set_index("task")["difficulty"].to_dict()
-    columns = [
-        Column("task", "task"), Column("difficulty", "difficulty"),
-        *(Column(f"v{i}", f"{variant} %", share) for i, variant in enumerate(variants)),
-    ]  # fmt: skip
-    rows: list[Mapping[str, Value]] = []
-    for task in hard.index[hard < WEAK]:
-        own = {f"v{i}": float(rates[v][task]) for i, v in enumerate(variants) if task in whole[v]}
-        rows.append({"task": task, "difficulty": difficulty[task], **own})
-    return Table(f"Tasks in which {TEACHER} succeeds in less than {WEAK:.0%}", columns, rows)
+    """Tasks in which the teacher seldom succeeds: successes of episodes of every variant."""
+    measures = measure(complete(run, [TEACHER]))
+    rates = _rates(measures.cells[measures.cells["variant"] == TEACHER])
+    found = tables.matrix(measures)
+    title = f"Tasks in which {TEACHER} succeeds in less than {WEAK:.0%}"
+    return replace(found, title=title, rows=[row for row in found.rows if row["task"] in rates.index[rates < WEAK]])
 
 
 def falls(run: Run) -> Table:
     """Tasks in which a student is far below its teacher; p-values are adjusted over all tasks of both students."""
     columns = [
-        Column("task", "task"), Column("difficulty", "difficulty"), Column("method", "student"),
+        Column("task", "task"), Column("method", "student"),
         Column("teacher", f"{TEACHER} %", share), Column("student", "student %", share),
         Column("only_second", "only the teacher solved", count), Column("only_first", "only the student solved", count),
         Column("p", "p of a loss", probability), Column("p_adjusted", "p (Benjamini-Hochberg)", probability),
@@ -193,12 +173,10 @@ def falls(run: Run) -> Table:
         (tasks, _), (first, second, n) = dense(pairs, ["task", "training_seed"], "only_first", "only_second", "n")
         cells = measure(complete(run, [student, TEACHER])).cells
         own, teacher = (_rates(cells[cells["variant"] == variant]) for variant in (student, TEACHER))
-        difficulty = cells.set_index("task")["difficulty"].to_dict()
         for i, (task, p) in enumerate(zip(tasks, loss_by_task(second, first, n), strict=True)):
             rows.append({
-                "task": task, "difficulty": difficulty[task], "method": student, "teacher": float(teacher[task]),
-                "student": float(own[task]), "only_first": int(first[i].sum()), "only_second": int(second[i].sum()),
-                "p": float(p),
+                "task": task, "method": student, "teacher": float(teacher[task]), "student": float(own[task]),
+                "only_first": int(first[i].sum()), "only_second": int(second[i].sum()), "p": float(p),
             })  # fmt: skip
     for row, p in zip(rows, benjamini_hochberg([row["p"] for row in rows]), strict=True):
         row["p_adjusted"] = float(p)
@@ -228,21 +206,30 @@ def convergence(run: Run) -> Table:
             final = found[-1].success
             near = [point.step for point in found if point.success.value >= SETTLED * final.value - 1e-9]
             rows.append({
-                "suite": suite_title(group.suite), "group": group.difficulty.replace("_", " "), "method": str(method),
-                "tasks": len(rates), "steps": int(found[-1].step), "final": final, "zero": int((ends == 0).sum()),
-                "mean_at": near[0] if final.value else None,
+                **_where(group), "method": str(method), "tasks": len(rates), "steps": int(found[-1].step),
+                "final": final, "zero": int((ends == 0).sum()),
+                "mean_at": (f"≤ {count(near[0])}" if near[0] == found[0].step else near[0]) if final.value else None,
                 "task_at": time_to_success(reached).median if len(reached) else None,
             })  # fmt: skip
     return Table("Convergence", columns, rows)
 
 
-def _comparisons(run: Run) -> list[tuple[str, str]]:
-    return [pair for pair in COMPARISONS if set(pair) <= set(run.manifest["spec"]["methods"])]
+def _compared(run: Run) -> Iterator[tuple[str, str, Group, dict[str, Any]]]:
+    """Both variants of every comparison with the group of tasks, and what a row says of them."""
+    special = kinds(run)
+    for first, second in (pair for pair in COMPARISONS if set(pair) <= set(run.manifest["spec"]["methods"])):
+        general, *parts = places(complete(run, [first, second])) or [Group(EVERY_SUITE, ALL, [])]
+        for group in (general, *([*parts, *special] if (first, second) in BY_GROUP else [])):
+            yield (
+                first,
+                second,
+                group,
+                {**_where(group), "method": first, "against": second, "overall": group is general},
+            )
 
 
-def _row(group: Group, first: str, second: str, tasks: int, *, overall: bool) -> dict[str, Any]:
-    where = {"suite": suite_title(group.suite), "group": group.difficulty.replace("_", " "), "overall": overall}
-    return {**where, "method": first, "against": second, "tasks": tasks}
+def _where(group: Group) -> dict[str, Any]:
+    return {"suite": suite_title(group.suite), "group": group.difficulty.replace("_", " ")}
 
 
 def _judged(rows: list[dict[str, Any]], key: str, alike: float) -> list[Mapping[str, Value]]:
