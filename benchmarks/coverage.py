@@ -184,6 +184,12 @@ def runs_coverage(sims: int, blocks: int = 16) -> float:
     return looped(lambda t: stats.ratio_between_runs(t[:1], t[1:]).ratio, list(times), 1.0)
 
 
+def spread_coverage(sims: int, tasks: int) -> float:
+    """Of `geometric_ratio`, two methods alike but for a factor that differs from task to task."""
+    first, second = np.exp(np.random.default_rng(11).normal(0.0, 0.3, (2, sims, tasks)))
+    return looped(lambda pair: stats.geometric_ratio(*pair), list(np.stack([first, second], axis=1)), 1.0)
+
+
 def best_five_coverage(design: Design, sims: int, reps: int, evaluations: int = 15) -> float:
     """Of `best_evaluations`, for what the same selection gives on average."""
     rng = np.random.default_rng(9)
@@ -229,5 +235,7 @@ def table(sims: int, reps: int, sizes: Sequence[int], chances: Sequence[float]) 
         for n in sizes:
             design = Design(0.5, n, tasks=1, seeds=seeds, seed_sd=0.1)
             yield "mean_success", design, mean_coverage(design, sims)
+    for tasks in (3, 50):
+        yield f"geometric_ratio, {tasks} tasks", Design(0, 0, 0), spread_coverage(sims, tasks)
     yield "ratio_of_medians, 16 x 20", Design(0, 0, 0), ratio_coverage(few, reps=reps)
     yield "ratio_between_runs, 16 blocks", Design(0, 0, 0), runs_coverage(few)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bench.interfaces import UserError
 from bench.published import load_published
-from bench.report import curves, realtime, selection, tables
+from bench.report import curves, realtime, selection, spread, tables
 from bench.report.latency import latencies
 from bench.report.measures import groups, measure
 from bench.report.page import headline, page
@@ -43,7 +43,7 @@ def write_report(run: Run, out: Path) -> list[Path]:
         "summary": tables.summary(measures), "tasks": tables.tasks(measures), "matrix": tables.matrix(measures),
         "paired": tables.paired(run, measures), "latency": latencies(measures), "errors": tables.errors(run),
         "realtime": realtime.table(run, measures), "selection": selection.table(run.curves, measures),
-        "published": against_published(run, measures, load_published()),
+        "published": against_published(run, measures, load_published()), "spread": spread.table(measures),
     }  # fmt: skip
     look = looks(measures.variants)
     figures = {}
@@ -65,7 +65,7 @@ def write_report(run: Run, out: Path) -> list[Path]:
         out.mkdir(parents=True, exist_ok=True)
         files = [_write(out / "README.md", page(run, measures, made, captions))]
         written = ["summary", "tasks", "paired", "selection", "latency", "published"]
-        for name in [*written, *["realtime"] * (not run.realtime.empty)]:
+        for name in [*written, *["realtime"] * (not run.realtime.empty), *["spread"] * bool(made["spread"].rows)]:
             table = made[name]
             files.append(_write(out / f"{name}.md", f"# {table.title}\n\n{table.to_markdown()}"))
             files.append(_write(out / f"{name}.csv", table.to_csv()))

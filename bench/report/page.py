@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bench.report import published, selection
+from bench.report import published, selection, spread
 from bench.report.latency import PAGE
 from bench.report.measures import ALL, Measures
 from bench.report.realtime import WORDS
@@ -24,7 +24,7 @@ def page(run: Run, measures: Measures, tables: Mapping[str, Table], figures: Map
 
     Args:
         tables: By name: ``summary``, ``tasks``, ``matrix``, ``paired``, ``selection``, ``latency``, ``errors``,
-            ``realtime``, ``published``.
+            ``realtime``, ``published``, ``spread``.
         figures: Caption by file stem, for the figures that were made.
     """
     spec = run.manifest["spec"]
@@ -41,6 +41,8 @@ def page(run: Run, measures: Measures, tables: Mapping[str, Table], figures: Map
     if tables["realtime"].rows:
         late = tables["realtime"]
         parts += [f"## {late.title}", late.to_markdown(), f"{WORDS} {_files('realtime')}"]
+    if tables["spread"].rows:
+        parts += [f"## {tables['spread'].title}", tables["spread"].to_markdown(), f"{spread.WORDS} {_files('spread')}"]
     parts += [
         "## Every task",
         f"Episodes that succeeded, of those run. {_files('tasks')}",

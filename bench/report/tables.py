@@ -127,15 +127,9 @@ def paired(run: Run, measures: Measures) -> Table:
     episodes = with_success(run.episodes)
     for suite, own in episodes.groupby("suite", sort=True):
         for variant in ran[1:]:
-            pairs = pd.merge(
-                own[own["variant"] == variant], own[own["variant"] == ran[0]], on=["task", "training_seed", "episode"]
-            )
-            if pairs.empty:
+            matched, refused = matches(own, variant, ran[0])
+            if not len(matched) + refused:
                 continue
-            # An episode that broke before its reset has no hash; its seed says which initial state was meant.
-            never_reset = (pairs["state_hash_x"] == "") | (pairs["state_hash_y"] == "")
-            same_state = never_reset | (pairs["state_hash_x"] == pairs["state_hash_y"])
-            matched = pairs[same_state & (pairs["seed_x"] == pairs["seed_y"])]
             row: dict[str, Value] = {
                 "suite": suite_title(str(suite)),
                 "method": variant,
@@ -143,7 +137,7 @@ def paired(run: Run, measures: Measures) -> Table:
                 "pairs": len(matched),
             }
             notes = []
-            if refused := len(pairs) - len(matched):
+            if refused:
                 notes.append(f"{refused} refused: other initial state")
             if len(matched):
                 test = mcnemar(matched["success_x"], matched["success_y"])
@@ -153,6 +147,27 @@ def paired(run: Run, measures: Measures) -> Table:
                     notes.append("identical outcomes")
             rows.append(row | {"notes": "; ".join(notes)})
     return Table("Paired differences", columns, rows)
+
+
+def matches(episodes: pd.DataFrame, first: str, second: str) -> tuple[pd.DataFrame, int]:
+    """Episodes of two variants side by side, and how many were refused because their initial states differ.
+
+    Args:
+        episodes: See `bench.report.measures.with_success`.
+
+    Returns:
+        A row per pair: ``task``, ``training_seed``, ``episode``, the other columns with ``_x`` and ``_y`` behind them.
+    """
+    pairs = pd.merge(
+        episodes[episodes["variant"] == first],
+        episodes[episodes["variant"] == second],
+        on=["task", "training_seed", "episode"],
+    )
+    # An episode that broke before its reset has no hash; its seed says which initial state was meant.
+    never_reset = (pairs["state_hash_x"] == "") | (pairs["state_hash_y"] == "")
+    same_state = never_reset | (pairs["state_hash_x"] == pairs["state_hash_y"])
+    matched = pairs[same_state & (pairs["seed_x"] == pairs["seed_y"])]
+    return matched, len(pairs) - len(matched)
 
 
 def errors(run: Run) -> Table:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.published import load_published
 from bench.replay import Replay
-from bench.report import realtime, selection, tables
+from bench.report import realtime, selection, spread, tables
 from bench.report.latency import latencies
 from bench.report.measures import measure
 from bench.report.published import against_published
@@ -34,7 +34,7 @@ def write_site(run: Run, replays: Sequence[Replay], out: Path) -> Path:
     made = {
         "summary": tables.summary(measures), "paired": tables.paired(run, measures), "latency": latencies(measures),
         "errors": tables.errors(run), "realtime": realtime.table(run, measures),
-        "selection": selection.table(run.curves, measures),
+        "selection": selection.table(run.curves, measures), "spread": spread.table(measures),
         "published": against_published(run, measures, load_published()),
     }  # fmt: skip
     context = Context(run, measures, made)

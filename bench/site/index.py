@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from bench.report import curves as report_curves
-from bench.report import selection
+from bench.report import selection, spread
 from bench.report.measures import ALL, Group, groups, split, suite_title
 from bench.report.realtime import WORDS
 from bench.report.tradeoff import points
@@ -42,6 +42,8 @@ def index(context: Context) -> str:
                 el("p", plain(WORDS), class_="note")) if tables["realtime"].rows else None,
         section("selection", tables["selection"].title, plain_table(tables["selection"], tables["selection"].title),
                 el("p", plain(selection.WORDS), class_="note")) if tables["selection"].rows else None,
+        section("spread", tables["spread"].title, plain_table(tables["spread"], tables["spread"].title),
+                el("p", plain(spread.WORDS), class_="note")) if tables["spread"].rows else None,
         section("tasks", "Tasks", _matrix(context)),
         section("methods", "Methods", cards(context)),
         latency_section(context), published_section(context),

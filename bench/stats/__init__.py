@@ -16,6 +16,7 @@ from bench.stats.paired import (
     sign_flip,
 )
 from bench.stats.ranking import Ranking, probability_of_improvement, rank
+from bench.stats.ratios import geometric_ratio
 from bench.stats.selection import TopMean, best_evaluations, paper_top5
 from bench.stats.times import RunRatio, SuccessTimes, ratio_between_runs, ratio_of_medians, time_to_success
 
@@ -35,6 +36,7 @@ __all__ = [
     "best_evaluations",
     "boschloo",
     "clopper_pearson",
+    "geometric_ratio",
     "holm",
     "iqm",
     "iqm_success",

@@ -32,6 +32,7 @@ def make_run(
     curves: bool = True,
     broken: Sequence[tuple[str, str]] = (),
     not_run: Sequence[tuple[str, str]] = (),
+    spreads: Mapping[str, float] | None = None,
 ) -> Run:
     """A run in which each variant has the given success probability, and tasks differ in difficulty.
 
@@ -40,6 +41,7 @@ def make_run(
         variants: Success probability on an easy task by variant; the first is the reference of the speed-up.
         broken: (task, variant) whose episodes all failed with an error.
         not_run: (task, variant) without episodes.
+        spreads: Action spread of every episode by variant; none is recorded for the others.
     """
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in FILES}
     reference = next(iter(variants))
@@ -69,6 +71,8 @@ def make_run(
                     rows["latency"] += [
                         _latency(cell, variant, reference, checkpoint, mode, rng) for mode in ("cpu1", "cpuN")
                     ]
+    for row in rows["episodes"]:
+        row["action_spread"] = None if row["error"] else (spreads or {}).get(row["variant"])
     manifest = {
         "schema": "manifest/1",
         "spec": {

@@ -28,6 +28,7 @@ from benchmarks.coverage import (
     ratio_coverage,
     runs_coverage,
     share_inside,
+    spread_coverage,
     within_reach,
 )
 from benchmarks.statistics import CHANCES, SIZES
@@ -149,3 +150,9 @@ def test_ratios() -> None:
     low, high = around(300)
     assert low <= ratio_coverage(300, reps=200) <= high
     assert low <= runs_coverage(300) <= high
+
+
+@pytest.mark.parametrize("tasks", [3, 50])
+def test_ratios_over_tasks(tasks: int) -> None:
+    low, high = around(4000)
+    assert low <= spread_coverage(4000, tasks) <= high
