@@ -125,4 +125,5 @@ def released(
     task: TaskSpec, profile: str, options: Mapping[str, str] | None = None, device: str | torch.device = "cpu"
 ) -> FlowPolicy:
     """FlowPolicy as its released code trains it."""
-    return FlowPolicy(task, profile, options, device, replace(profile_config(CONFIGS, profile), released_compat=True))
+    config = replace(profile_config(CONFIGS, profile, task), released_compat=True)
+    return FlowPolicy(task, profile, options, device, config)

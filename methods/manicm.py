@@ -143,4 +143,5 @@ def released(
     task: TaskSpec, profile: str, options: Mapping[str, str] | None = None, device: str | torch.device = "cpu"
 ) -> ManiCm:
     """ManiCM as its released code trains it."""
-    return ManiCm(task, profile, options, device, replace(profile_config(CONFIGS, profile), released_compat=True))
+    config = replace(profile_config(CONFIGS, profile, task), released_compat=True)
+    return ManiCm(task, profile, options, device, config)

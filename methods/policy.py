@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, ClassVar, TypeVar
 
 import torch
@@ -51,7 +52,7 @@ class ChunkPolicy(ABC):
         device: str | torch.device = "cpu",
         config: Any = None,
     ) -> None:
-        self.config = config or profile_config(self.configs, profile)
+        self.config = config or profile_config(self.configs, profile, task)
         name = f"{self.name}-released" if getattr(self.config, "released_compat", False) else self.name
         in_force = self._options(name, options)
         self.spec = MethodSpec(
@@ -212,11 +213,21 @@ def read_options(
     return values
 
 
-def profile_config(configs: Mapping[str, ConfigT], profile: str) -> ConfigT:
-    """The configuration of a profile; `UserError` if there is none of that name."""
+def profile_config(configs: Mapping[str, ConfigT], profile: str, task: TaskSpec) -> ConfigT:
+    """The configuration of a profile for a task; `UserError` if there is none of that name.
+
+    Gradient steps grow with the square root of the demonstrations: between as many steps and as many epochs.
+    """
     if profile not in configs:
         raise unknown("profile", profile, configs)
-    return configs[profile]
+    return _longer(configs[profile], math.sqrt(task.demo_factor))
+
+
+def _longer(config: Any, factor: float) -> Any:
+    """The configuration with ``factor`` times the gradient steps, wherever in it they are."""
+    if hasattr(config, "recipe"):
+        return replace(config, recipe=_longer(config.recipe, factor))
+    return replace(config, train_steps=round(config.train_steps * factor))
 
 
 def load_checked(module: nn.Module, state: Mapping[str, Tensor], owner: str) -> None:

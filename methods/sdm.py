@@ -184,6 +184,5 @@ def released(
     task: TaskSpec, profile: str, options: Mapping[str, str] | None = None, device: str | torch.device = "cpu"
 ) -> Sdm:
     """SDM Policy as its released code trains and evaluates it."""
-    return Sdm(
-        task, profile, options, device, replace(profile_config(CONFIGS, profile), released_compat=True, **_RELEASED)
-    )
+    config = replace(profile_config(CONFIGS, profile, task), released_compat=True, **_RELEASED)
+    return Sdm(task, profile, options, device, config)

@@ -293,6 +293,13 @@ def test_methods_trained_from_scratch_share_the_recipe_of_dp3(profile):
     assert replace(SIMPLE[profile], sizes=sizes) == CONFIGS[profile]
 
 
+@pytest.mark.parametrize("name", ["dp3", "manicm", "sdm", "bc", "flowpolicy", "simple_dp3"])
+def test_four_times_the_demonstrations_take_twice_the_steps(name, task):
+    few, many = (methods.make(name, t, "lite").spec for t in (task, replace(task, demo_factor=4)))
+    assert many.train_steps == 2 * few.train_steps
+    assert many.config != few.config  # so that the checkpoint has another key
+
+
 def test_the_hand_is_the_origin_of_the_cloud(task, demos):
     """Moved together, hand and cloud look the same; `paper` takes the cloud as it is."""
     turn = ((0.0, -1.0, 0.0), (1.0, 0.0, 0.0), (0.0, 0.0, 1.0))
