@@ -185,19 +185,22 @@ def falls(run: Run) -> Table:
 
 
 def convergence(run: Run) -> Table:
-    """After how many gradient steps trainings reach most of their final success on selection episodes."""
+    """After which share of their gradient steps trainings reach most of their final success on selection episodes.
+
+    A share, because suites train for different numbers of steps.
+    """
     columns = [
-        *_WHERE, Column("method", "method"), Column("tasks", "tasks", count), Column("steps", "steps trained", count),
-        Column("final", "final %", share, interval=True), Column("mean_at", f"mean at {SETTLED:.0%} of it", count),
-        Column("task_at", "median task", count, interval=True), Column("zero", "tasks that end at 0", count),
+        *_WHERE, Column("method", "method"), Column("tasks", "tasks", count), Column("steps", "steps trained"),
+        Column("final", "final %", share, interval=True),
+        Column("mean_at", f"mean at {SETTLED:.0%} of it, % of steps", count),
+        Column("task_at", "median task, % of steps", count, interval=True),
+        Column("zero", "tasks that end at 0", count),
     ]  # fmt: skip
-    whole = complete(run, run.manifest["spec"]["methods"])
+    whole = _in_shares(complete(run, run.manifest["spec"]["methods"]))
     rows: list[Mapping[str, Value]] = []
     for group in places(whole):
         for method, points in whole.curves[whole.curves["task"].isin(group.tasks)].groupby("method", sort=True):
-            last = points.groupby(["task", "training_seed"])["step"].transform("max")
-            points = points[last == last.max()]  # a training that broke has a shorter curve
-            found = curve(points).points
+            found, lengths = curve(points).points, sorted(set(points["trained"]))
             sums = points.groupby(["task", "step"])[["successes", "episodes"]].sum()
             rates = (sums["successes"] / sums["episodes"]).unstack()  # a row per task, a column per step
             ends = rates.iloc[:, -1]
@@ -206,12 +209,21 @@ def convergence(run: Run) -> Table:
             final = found[-1].success
             near = [point.step for point in found if point.success.value >= SETTLED * final.value - 1e-9]
             rows.append({
-                **_where(group), "method": str(method), "tasks": len(rates), "steps": int(found[-1].step),
+                **_where(group), "method": str(method), "tasks": len(rates), "steps": ", ".join(map(str, lengths)),
                 "final": final, "zero": int((ends == 0).sum()),
                 "mean_at": (f"≤ {count(near[0])}" if near[0] == found[0].step else near[0]) if final.value else None,
                 "task_at": time_to_success(reached).median if len(reached) else None,
             })  # fmt: skip
     return Table("Convergence", columns, rows)
+
+
+def _in_shares(run: Run) -> Run:
+    """The run with curves by percent of the steps trained, ``trained``; without those of trainings that broke."""
+    curves, suite = run.curves, run.curves["task"].str.split("/").str[0]
+    length = curves.groupby(["method", "task", "training_seed"])["step"].transform("max")
+    trained = length.groupby([curves["method"], suite]).transform("max")
+    percent = (100 * curves["step"] / trained).round().astype(int)
+    return replace(run, curves=curves.assign(step=percent, trained=trained)[length == trained])
 
 
 def _compared(run: Run) -> Iterator[tuple[str, str, Group, dict[str, Any]]]:
@@ -220,12 +232,8 @@ def _compared(run: Run) -> Iterator[tuple[str, str, Group, dict[str, Any]]]:
     for first, second in (pair for pair in COMPARISONS if set(pair) <= set(run.manifest["spec"]["methods"])):
         general, *parts = places(complete(run, [first, second])) or [Group(EVERY_SUITE, ALL, [])]
         for group in (general, *([*parts, *special] if (first, second) in BY_GROUP else [])):
-            yield (
-                first,
-                second,
-                group,
-                {**_where(group), "method": first, "against": second, "overall": group is general},
-            )
+            row = {**_where(group), "method": first, "against": second, "overall": group is general}
+            yield first, second, group, row
 
 
 def _where(group: Group) -> dict[str, Any]:
