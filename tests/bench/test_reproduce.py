@@ -59,7 +59,7 @@ def test_other_outcomes_are_found(run: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(FakeMethod, "sample", lambda self, *arguments: 0.9 * sample(self, *arguments))
     code, said = again(run)
     assert code == 1
-    assert "2 rows differ in action_hash, return" in said
+    assert "2 rows differ in action_hash, action_spread, return" in said
     assert "differ\n" in said
 
 
