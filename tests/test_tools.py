@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import runpy
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -19,6 +22,7 @@ from bench.interfaces import UserError
 from bench.submission import validate
 
 TOOLS = Path(__file__).parent.parent / "tools"
+PATHS = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TOOLS), str(TOOLS.parent)])}
 
 
 @pytest.fixture
@@ -80,16 +84,47 @@ def test_finished_chunks_are_not_done_again(tool: ModuleType, tmp_path: Path, mo
 
 
 def test_a_submission_is_valid_or_refused_and_nothing_else(tool: ModuleType, tmp_path: Path) -> None:
+    from fuzz_inputs import change_archive
+
     archive, path = tool.readers(tmp_path)["submission"].valid, tmp_path / "changed.zip"
 
     @settings(max_examples=100, suppress_health_check=list(HealthCheck), database=None)
     @given(st.randoms(use_true_random=False))
     def check(rng) -> None:
-        path.write_bytes(tool.change_archive(rng, archive))
+        path.write_bytes(change_archive(rng, archive))
         with suppress(UserError):
             validate(path)
 
     check()
+
+
+FINDS_A_FAULT = """
+import sys
+from pathlib import Path
+from fuzz_coverage import fuzz
+from fuzz_targets import Reader
+
+def read(data):
+    if b"!" in data:
+        raise KeyError("x")
+
+folder = Path(sys.argv[1])
+fuzz(folder, ["-runs=100000", f"-artifact_prefix={folder}/"], {"bad": Reader(1, b"ok", lambda rng, data: data, read)})
+"""
+
+
+def test_fuzzing_by_coverage_goes_on_without_a_fault_and_ends_at_one(tmp_path: Path) -> None:
+    pytest.importorskip("atheris")
+    script = [sys.executable, str(TOOLS / "fuzz_coverage.py"), "--faults", str(tmp_path), "--inputs", "200"]
+    done = subprocess.run(script, capture_output=True, text=True, env=PATHS)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"INITED cov: \d{3}", done.stderr)  # what the valid files reach
+    assert list(tmp_path.iterdir()) == []
+    script = [sys.executable, "-c", FINDS_A_FAULT, str(tmp_path)]
+    done = subprocess.run(script, capture_output=True, text=True, env=PATHS)
+    assert done.returncode != 0
+    assert "bad: KeyError" in done.stderr + done.stdout
+    assert list(tmp_path.glob("crash-*"))
 
 
 def _folder(root: Path, name: str) -> Path:
