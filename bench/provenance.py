@@ -9,17 +9,21 @@ from pathlib import Path
 
 _CODE = ("bench", "methods", "envs", "pyproject.toml")
 """Where a file that git does not know yet would change results; elsewhere it may be anything."""
+_RECORDS = ("results", "reports")
+"""Written by runs themselves: one that goes on from committed records has not changed its code."""
 
 
 def git_state(root: Path = Path(__file__).parent.parent) -> dict[str, str | bool | None]:
     """Revision of the project's checkout, whether it was changed, and a hash of the change; all None outside git.
 
-    The hash is of the difference to the revision and of the source files that git does not know.
+    The hash is of the difference to the revision, records and reports left out, and of the source files that git does
+    not know.
     """
     revision = _git(root, "rev-parse", "HEAD")
     if revision is None:
         return {"revision": None, "dirty": None, "diff_sha256": None}
-    change = _git(root, "diff", "--binary", "HEAD") or b""
+    records = [f":(exclude){folder}" for folder in _RECORDS]
+    change = _git(root, "diff", "--binary", "HEAD", "--", ".", *records) or b""
     for name in sorted(
         (_git(root, "ls-files", "-z", "--others", "--exclude-standard", "--", *_CODE) or b"").split(b"\0")
     ):

@@ -50,6 +50,17 @@ def test_what_lies_beside_the_code_does_not_count(checkout: Path) -> None:
     assert git_state(checkout)["dirty"] is False
 
 
+def test_records_that_a_run_writes_are_no_change_of_the_code(checkout: Path) -> None:
+    for name in ("results/mine/manifest.json", "reports/mine/README.md"):
+        (checkout / name).parent.mkdir(parents=True)
+        (checkout / name).write_text("{}")
+    git(checkout, "add", ".")
+    git(checkout, "commit", "-m", "a run")
+    (checkout / "results" / "mine" / "manifest.json").write_text('{"more": 1}')
+    (checkout / "reports" / "mine" / "README.md").unlink()
+    assert git_state(checkout)["dirty"] is False
+
+
 def test_outside_of_git(tmp_path: Path) -> None:
     assert git_state(tmp_path) == {"revision": None, "dirty": None, "diff_sha256": None}
 
