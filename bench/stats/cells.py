@@ -95,7 +95,8 @@ def widening(
     their episodes explain (McCullagh and Nelder 1989, 4.5). The whole variance is estimated, with nothing taken off, so
     Student's quantile is right whether trainings differ or not. Its degrees of freedom are Satterthwaite's, with the
     ``expected`` variances of the tasks. Few trainings may agree by luck: the interval is never narrower than half of
-    what it would be without trainings, and equal to that where no cell has any variance to compare.
+    what it would be without trainings, with two trainings of one task never narrower at all, and equal to that where no
+    cell has any variance to compare.
 
     Args:
         value: ``[..., M, S]`` estimates.
@@ -121,4 +122,5 @@ def widening(
     share = expected.sum(axis=-1) / seeds
     freedom = np.square(share.sum(axis=-1)) / (np.square(share) / (seeds - 1)).sum(axis=-1)
     student2 = np.square(stats.t.ppf(0.5 + confidence / 2.0, freedom))
-    return np.where(known, np.maximum(factor * student2, z2 / 4.0), z2), factor
+    least = np.where(freedom < 1.5, z2, z2 / 4.0)
+    return np.where(known, np.maximum(factor * student2, least), z2), factor

@@ -92,11 +92,12 @@ def test_few_trainings_of_one_task_that_differ_much(seeds: int, n: int) -> None:
     assert 0.94 <= mean_coverage(Design(0.5, n, tasks=1, seeds=seeds, seed_sd=0.1), 20_000) <= 0.96
 
 
-def test_two_trainings_of_one_task_are_too_few() -> None:
-    """The known range: they agree by chance in one case of eight, and then say that trainings are alike."""
-    found = [mean_coverage(Design(p, n, tasks=1, seeds=2), 20_000) for n, p in GRID]
-    assert 0.86 <= min(found) < LOW
-    assert HIGH < max(found) <= 0.98
+@pytest.mark.parametrize("seed_sd", [0.0, 0.05])
+def test_two_trainings_of_one_task_are_too_few(seed_sd: float) -> None:
+    """The known range: they agree by chance in one case of eight, so that it is safe or 95 %, and is made safe."""
+    found = [mean_coverage(Design(p, n, tasks=1, seeds=2, seed_sd=seed_sd), 20_000) for n, p in GRID]
+    assert min(found) >= 0.95
+    assert HIGH < max(found) <= 0.998
 
 
 @pytest.mark.parametrize("chances", [[0.98, 0.95, 0.9, 0.9, 0.1, 0.02], [1.0, 1.0, 1.0, 1.0, 0.0, 0.5], [0.9] * 10])
