@@ -48,6 +48,7 @@ class RayExecutor:
         """``workers``: at most so many actors; None: one for each CPU (and GPU, where that is the device)."""
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        os.environ.setdefault("RAY_worker_niceness", "0")  # else 15: beside anything else at work a run stands still
         # By name, as Ray's typing is partial; and here, so that nothing else waits for its import.
         ray: Any = importlib.import_module("ray")
         self._ray, self._most, self._limit_s = ray, workers, limit_s

@@ -189,3 +189,19 @@ def test_no_process_outlives_a_driver_that_was_killed(tmp_path: Path) -> None:
     process.wait()
     _, alive = psutil.wait_procs(children, timeout=PATIENCE_S)
     assert alive == []
+
+
+NICENESS = """
+import os
+from bench.ray_executor import RayExecutor
+executor = RayExecutor(1)
+import ray
+print("nicer by", ray.get(ray.remote(num_cpus=0)(lambda: os.nice(0)).remote()) - os.nice(0))
+executor.close()
+"""
+
+
+def test_workers_do_not_give_way_to_whatever_else_is_at_work(tmp_path: Path) -> None:
+    without = {name: value for name, value in environment(tmp_path).items() if name != "RAY_worker_niceness"}
+    done = subprocess.run([sys.executable, "-c", NICENESS], env=without, text=True, capture_output=True)
+    assert "nicer by 0" in done.stdout, done.stderr
