@@ -44,6 +44,7 @@ def run(
     workers: int | None = None,
     ray_address: str | None = None,
     device: str = "cpu",
+    workers_per_gpu: int = 1,
     quiet: bool = False,
 ) -> Run:
     """Measure methods on tasks, as ``bench run`` does: demos, training, evaluation, latency, report.
@@ -67,6 +68,7 @@ def run(
         workers: worker processes; 0 works in this process, None takes one per core.
         ray_address: a Ray cluster to work on.
         device: ``cpu``, ``cuda`` or ``auto``.
+        workers_per_gpu: workers that share a GPU; with small networks one leaves it idle.
         quiet: print nothing.
 
     Returns:
@@ -82,7 +84,7 @@ def run(
         _items(methods), _items(tasks), [seeds] if isinstance(seeds, int) else list(seeds), profile, episodes,
         control_hz=control_hz, demos={task: str(source) for task, source in (demos or {}).items()},
         out=out, cache=cache, reports=reports, workers=workers, ray_address=ray_address, device=device,
-        console=console, cell_timeout_s=cell_timeout,
+        console=console, cell_timeout_s=cell_timeout, workers_per_gpu=workers_per_gpu,
     )  # fmt: skip
     if app.run(spec, settings, console) == app.INTERRUPTED:
         raise KeyboardInterrupt
@@ -125,6 +127,7 @@ def prepare(
     console: Console,
     dry_run: bool = False,
     cell_timeout_s: float | None = None,
+    workers_per_gpu: int = 1,
 ) -> tuple[RunSpec, app.Settings]:
     """Check what was asked for and say where it will be; imports demo sets unless it is a dry run.
 
@@ -133,6 +136,8 @@ def prepare(
     """
     if workers is not None and workers < 0:
         raise UserError(f"workers must be 0 or more, got {workers}")
+    if workers_per_gpu < 1:
+        raise UserError(f"workers_per_gpu must be 1 or more, got {workers_per_gpu}")
     if ray_address and workers == 0:
         raise UserError("--workers 0 works in this process, --ray-address on a cluster: give one of them")
     torch_device = find_device(device)
@@ -149,7 +154,7 @@ def prepare(
     command = _command(spec, folder, demos)
     return spec, app.Settings(
         folder, artefacts.folder, Path(reports), workers, ray_address, torch_device, dry_run,
-        cell_timeout_s=cell_timeout_s, command=command,
+        cell_timeout_s=cell_timeout_s, command=command, workers_per_gpu=workers_per_gpu,
     )  # fmt: skip
 
 

@@ -49,6 +49,7 @@ class Settings:
     latency: bool = True
     cell_timeout_s: float | None = None  # the time that a unit of work may take
     retries: int = RETRIES  # of units whose worker died
+    workers_per_gpu: int = 1  # that share it, where that is the device
     command: str | None = None  # as kept in the manifest; None: the command line of this process
 
 
@@ -137,7 +138,9 @@ def _executor(settings: Settings, open_units: int) -> Executor:
     workers = settings.workers
     if workers is None and not settings.ray_address:
         workers = min(_cores(), open_units)
-    return RayExecutor(workers, settings.ray_address, settings.device, settings.cell_timeout_s)
+    return RayExecutor(
+        workers, settings.ray_address, settings.device, settings.cell_timeout_s, settings.workers_per_gpu
+    )
 
 
 def _cores() -> int:

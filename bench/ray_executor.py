@@ -43,16 +43,21 @@ class RayExecutor:
     """One actor with one CPU per slot, on a local Ray instance or on the cluster at ``address``."""
 
     def __init__(
-        self, workers: int | None, address: str | None = None, device: str = "cpu", limit_s: float | None = None
+        self,
+        workers: int | None,
+        address: str | None = None,
+        device: str = "cpu",
+        limit_s: float | None = None,
+        workers_per_gpu: int = 1,
     ) -> None:
-        """``workers``: at most so many actors; None: one for each CPU (and GPU, where that is the device)."""
+        """``workers``: at most so many actors; None: one for each CPU (with a share of a GPU, if that is the device)."""
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         os.environ.setdefault("RAY_worker_niceness", "0")  # else 15: beside anything else at work a run stands still
         # By name, as Ray's typing is partial; and here, so that nothing else waits for its import.
         ray: Any = importlib.import_module("ray")
         self._ray, self._most, self._limit_s = ray, workers, limit_s
-        self._gpus = 1 if device == "cuda" else 0
+        self._per_gpu = workers_per_gpu if device == "cuda" else 0
         local = {} if address else {"num_cpus": workers, "include_dashboard": False}
         if address:
             _check_reachable(address)
@@ -64,13 +69,13 @@ class RayExecutor:
             raise UserError(f"cannot start {where}: {first_line(error)} (--workers 0 runs without Ray)") from None
         if not (room := self._room()):
             ray.shutdown()
-            raise UserError(f"Ray offers no {'GPU' if self._gpus else 'CPU'} to work on; see 'bench doctor'")
+            raise UserError(f"Ray offers no {'GPU' if self._per_gpu else 'CPU'} to work on; see 'bench doctor'")
         # The mailbox stays where the driver is: a node that is lost takes no other node's news with it.
         here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
             ray.get_runtime_context().get_node_id(), soft=False
         )
         self._mailbox = ray.remote(num_cpus=0, scheduling_strategy=here)(_Mailbox).remote()
-        actor = ray.remote(num_cpus=1, num_gpus=self._gpus, max_restarts=0)(_RayWorker)
+        actor = ray.remote(num_cpus=1, num_gpus=1 / self._per_gpu if self._per_gpu else 0, max_restarts=0)(_RayWorker)
         self._make_actor: Callable[[], Any] = lambda: actor.remote(device, self._mailbox, limit_s)
         self._slots = [self._new_slot() for _ in range(room)]
         self._looked, self._failed_starts = time.monotonic(), 0
@@ -84,9 +89,10 @@ class RayExecutor:
 
     def _room(self) -> int:
         """No more actors than can be placed: the cluster may have grown since the last look."""
-        wanted = ("CPU", "GPU") if self._gpus else ("CPU",)  # of one node: a CPU here and a GPU there are no worker
+        # of one node: a CPU here and a GPU there are no worker
+        wanted = {"CPU": 1} | ({"GPU": self._per_gpu} if self._per_gpu else {})
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-        room = sum(int(min(node.get(name, 0) for name in wanted)) for node in nodes)
+        room = sum(min(int(node.get(name, 0)) * per_unit for name, per_unit in wanted.items()) for node in nodes)
         return min(self._most or room, room)
 
     def _new_slot(self) -> _Slot:

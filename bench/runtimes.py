@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from bench.interfaces import Method, UserError, unknown
 
-EAGER, COMPILE, ONNX = "eager", "compile", "onnx"
-RUNTIMES = (EAGER, COMPILE, ONNX)
+EAGER, COMPILE, ONNX, GRAPH = "eager", "compile", "onnx", "graph"
+RUNTIMES = (EAGER, COMPILE, ONNX, GRAPH)
 _COMPILERS = ("g++", "clang++", "c++")
 
 Forward = Callable[..., Tensor]
@@ -41,6 +41,8 @@ def unavailable(runtime: str) -> str | None:
         return f"{' and '.join(lacking)} missing: pip install 'visuomotor-bench[onnx]'" if lacking else None
     if runtime == COMPILE and not any(map(shutil.which, _COMPILERS)):
         return f"torch.compile needs a C++ compiler ({', '.join(_COMPILERS)}); the runtime 'onnx' needs none"
+    if runtime == GRAPH and not torch.cuda.is_available():
+        return "CUDA graphs need a GPU that torch can use; on the CPU choose 'onnx'"
     return None
 
 
@@ -60,16 +62,17 @@ def use_runtime(method: Method, runtime: str, device: str = "cpu") -> None:
         return
     if runtime == ONNX and device != "cpu":
         raise UserError(f"runtime '{ONNX}' runs on the CPU, not on {device}; choose --device cpu or '{COMPILE}'")
+    if runtime == GRAPH and device == "cpu":
+        raise UserError(f"runtime '{GRAPH}' runs on a GPU: choose --device cuda or the runtime '{ONNX}'")
     parts: dict[str, nn.Module] | None = getattr(method, "parts", None)
     if parts is None:
         raise UserError(f"{method.spec.name} cannot run by '{runtime}': it names no `parts` (docs/latency.md)")
     for module in parts.values():
-        replaced = _OnnxForward(module) if runtime == ONNX else _compiled(module.forward)
-        module.forward = replaced  # hooks, which count evaluations, go on working
+        module.forward = _REPLACEMENTS[runtime](module)  # hooks, which count evaluations, go on working
 
 
-def _compiled(forward: Forward) -> Forward:
-    return torch.compile(forward, fullgraph=True, dynamic=False)
+def _compiled(module: nn.Module) -> Forward:
+    return torch.compile(module.forward, fullgraph=True, dynamic=False)
 
 
 class _Traced(nn.Module):
@@ -125,3 +128,43 @@ class _OnnxForward:
         assert program is not None
         model: bytes = program.model_proto.SerializeToString()
         return model
+
+
+class _GraphForward:
+    """The forward of a module as one launch: a CUDA graph, captured anew for every shape of its inputs."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._forward = module.forward
+        self._graphs: dict[tuple[torch.Size, ...], tuple[torch.cuda.CUDAGraph, tuple[Tensor, ...], Tensor]] = {}
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        shapes = tuple(tensor.shape for tensor in inputs)
+        if shapes not in self._graphs:
+            self._graphs[shapes] = self._capture(inputs)
+        graph, places, output = self._graphs[shapes]
+        for place, tensor in zip(places, inputs, strict=True):
+            place.copy_(tensor)
+        graph.replay()
+        return output.clone()  # the next replay writes to the same place
+
+    def _capture(self, inputs: Sequence[Tensor]) -> tuple[torch.cuda.CUDAGraph, tuple[Tensor, ...], Tensor]:
+        # as for an export, with tensors that may be written to in and out of inference mode
+        with torch.inference_mode(False), torch.no_grad():
+            places = tuple(tensor.clone() for tensor in inputs)
+            aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            aside.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(aside):  # libraries choose and allocate in the first calls, which a capture forbids
+                for _ in range(3):
+                    self._forward(*places)
+            torch.cuda.current_stream().wait_stream(aside)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                output: Tensor = self._forward(*places)
+        return graph, places, output
+
+
+_REPLACEMENTS: dict[str, Callable[[nn.Module], Forward]] = {
+    COMPILE: _compiled,
+    ONNX: _OnnxForward,
+    GRAPH: _GraphForward,
+}

@@ -54,6 +54,9 @@ def run(
         typer.Option(help="A Ray cluster to work on, as in [cyan]ray://head:10001[/cyan] or [cyan]auto[/cyan]."),
     ] = None,
     device: Annotated[Device, typer.Option(help="Where networks are trained and run.")] = Device.cpu,
+    workers_per_gpu: Annotated[
+        int, typer.Option(min=1, help="Workers that share a GPU: with small networks one leaves it idle.")
+    ] = 1,
     control_hz: Annotated[
         int | None,
         typer.Option(help="Also evaluate in real time, at so many control steps per second: latency costs steps."),
@@ -102,6 +105,7 @@ def run(
         variants, items(tasks), numbers(seeds), profile, episodes, control_hz=control_hz,
         demos=_sources(demos or []), out=out, cache=cache, reports=reports, workers=workers, ray_address=ray_address,
         device=device.value, console=console, dry_run=dry_run, cell_timeout_s=cell_timeout,
+        workers_per_gpu=workers_per_gpu,
     )  # fmt: skip
     if "all" in items(tasks):
         for suite, reason in missing_suites().items():

@@ -17,8 +17,10 @@ NODES = [
 ]
 
 
-@pytest.mark.parametrize(("gpus", "most", "room"), [(0, None, 7), (1, None, 2), (0, 3, 3), (1, 9, 2)])
-def test_there_are_no_more_workers_than_nodes_have_room_for(gpus: int, most: int | None, room: int) -> None:
+@pytest.mark.parametrize(
+    ("per_gpu", "most", "room"), [(0, None, 7), (1, None, 2), (0, 3, 3), (1, 9, 2), (2, None, 3), (8, None, 3)]
+)
+def test_there_are_no_more_workers_than_nodes_have_room_for(per_gpu: int, most: int | None, room: int) -> None:
     executor = object.__new__(RayExecutor)
-    executor._ray, executor._gpus, executor._most = SimpleNamespace(nodes=lambda: NODES), gpus, most
+    executor._ray, executor._per_gpu, executor._most = SimpleNamespace(nodes=lambda: NODES), per_gpu, most
     assert executor._room() == room

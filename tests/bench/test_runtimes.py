@@ -8,7 +8,7 @@ import torch
 import methods
 from bench import runtimes
 from bench.interfaces import Observations, TaskSpec, UserError
-from bench.runtimes import ONNX, check_runtime, use_runtime
+from bench.runtimes import GRAPH, ONNX, check_runtime, use_runtime
 from bench.spec import Variant
 from tests.fakes import FakeMethod, fake_spec
 
@@ -53,24 +53,34 @@ def test_a_method_without_parts_is_refused() -> None:
         use_runtime(FakeMethod("base", fake_spec(), {}), ONNX, "cuda")
 
 
-@pytest.mark.parametrize("runtime", [ONNX, pytest.param("compile", marks=pytest.mark.slow)])
+def test_cuda_graphs_are_refused_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(UserError, match="CUDA graphs need a GPU"):
+        check_runtime(GRAPH)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    with pytest.raises(UserError, match="choose --device cuda"):
+        use_runtime(FakeMethod("base", fake_spec(), {}), GRAPH, "cpu")
+
+
+@pytest.mark.parametrize("runtime", [ONNX, pytest.param("compile", marks=pytest.mark.slow), GRAPH])
 def test_a_runtime_gives_the_actions_of_eager_and_counts_evaluations(runtime: str) -> None:
     if reason := runtimes.unavailable(runtime):
         pytest.skip(reason)
-    generator = torch.Generator().manual_seed(0)
+    device = "cuda" if runtime == GRAPH else "cpu"
+    generator = torch.Generator(device).manual_seed(0)
     seen = Observations(
-        torch.randn(2, 2, TASK.n_points, 3, generator=generator),
-        torch.randn(2, 2, TASK.agent_pos_dim, generator=generator),
+        torch.randn(2, 2, TASK.n_points, 3, generator=generator, device=device),
+        torch.randn(2, 2, TASK.agent_pos_dim, generator=generator, device=device),
     )
-    eager, other = (methods.make("dp3", TASK, "smoke", {"nfe": "2"}) for _ in range(2))
-    use_runtime(other, runtime)
+    eager, other = (methods.make("dp3", TASK, "smoke", {"nfe": "2"}, device) for _ in range(2))
+    use_runtime(other, runtime, device)
     calls = []
     other.network.register_forward_hook(lambda *_: calls.append(1))
-    expected = eager.act(seen, torch.Generator().manual_seed(1))
-    torch.testing.assert_close(other.act(seen, torch.Generator().manual_seed(1)), expected, rtol=0, atol=1e-4)
+    expected = eager.act(seen, torch.Generator(device).manual_seed(1))
+    torch.testing.assert_close(other.act(seen, torch.Generator(device).manual_seed(1)), expected, rtol=0, atol=1e-4)
     assert len(calls) == 2
     if runtime == "compile":  # half a minute for each shape
         return
     one = Observations(*(part[:1] for part in seen))  # another batch size
-    expected = eager.act(one, torch.Generator().manual_seed(1))
-    torch.testing.assert_close(other.act(one, torch.Generator().manual_seed(1)), expected, rtol=0, atol=1e-4)
+    expected = eager.act(one, torch.Generator(device).manual_seed(1))
+    torch.testing.assert_close(other.act(one, torch.Generator(device).manual_seed(1)), expected, rtol=0, atol=1e-4)
