@@ -50,7 +50,7 @@ class RayExecutor:
         limit_s: float | None = None,
         workers_per_gpu: int = 1,
     ) -> None:
-        """``workers``: at most so many actors; None: one for each CPU (with a share of a GPU, if that is the device)."""
+        """``workers``: at most so many actors; None: one per CPU (with a share of a GPU, if that is the device)."""
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         os.environ.setdefault("RAY_worker_niceness", "0")  # else 15: beside anything else at work a run stands still
