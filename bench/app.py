@@ -21,7 +21,6 @@ from bench.costs import Costs
 from bench.driver import RETRIES, Driver, ReadRows, State, find_missing, put_in_order, repair
 from bench.executor import Executor, InProcessExecutor
 from bench.hardware import fingerprint
-from bench.interfaces import UserError
 from bench.latency_job import LatencyJob, run_job
 from bench.latency_stage import latency_jobs, missing_jobs, timed_variants
 from bench.plan import Kind, Unit, make_plan, plan_key, realtime_units
@@ -252,11 +251,3 @@ def _report(settings: Settings, console: Console) -> int:
     say(console, f"report: {files[0]}")
     say(console, f"site: {site}")
     return CELLS_IN_ERROR if failed or untimed else OK
-
-
-def newest_run(results: Path) -> Path:
-    """The run that was written last under a folder. Raises `UserError` where there is none."""
-    runs = sorted(results.glob("*/manifest.json"), key=lambda p: p.stat().st_mtime)
-    if not runs:
-        raise UserError(f"{results}: no run there; make one with 'bench run', or name a run's folder")
-    return runs[-1].parent

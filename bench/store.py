@@ -214,6 +214,22 @@ def read_manifest(path: Path) -> dict[str, Any]:
     return manifest
 
 
+def newest_run(results: Path) -> Path:
+    """The run that was begun last under a folder. Raises `UserError` where there is none."""
+    runs = [path.parent for path in results.glob("*/manifest.json")]
+    if not runs:
+        raise UserError(f"{results}: no run there; make one with 'bench run', or name a run's folder")
+    return max(runs, key=_begun)
+
+
+def _begun(run: Path) -> tuple[str, str]:
+    """By the manifest: in a fresh clone the times of files tell nothing. A damaged one comes first of all."""
+    try:
+        return read_manifest(run)["created"], run.name
+    except UserError:
+        return "", run.name
+
+
 def _check(manifest: Mapping[str, Any]) -> str:
     return f"{zlib.crc32(canonical_json(manifest).encode('utf-8', 'surrogatepass')):08x}"
 

@@ -36,10 +36,10 @@ def report(
 
       bench report results/mine theirs.zip
     """
-    from bench.app import newest_run
     from bench.report import summary_table, write_report
     from bench.report.merge import merge
     from bench.site import write_site
+    from bench.store import newest_run
     from bench.submission import read
 
     found = [read(path) for path in runs or [newest_run(RESULTS)]]
@@ -178,7 +178,7 @@ def export_(
 
       bench export --out tables
     """
-    from bench.app import newest_run
+    from bench.store import newest_run
 
     folder, console = run_folder or newest_run(RESULTS), make_console()
     for file in export(folder, out or EXPORTS / folder.resolve().name, form):

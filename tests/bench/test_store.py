@@ -13,7 +13,7 @@ import bench
 from bench.interfaces import UserError
 from bench.replay import About, Replay, pack
 from bench.spec import RunSpec
-from bench.store import RunFolder, load_run, read_manifest, read_replays
+from bench.store import RunFolder, load_run, newest_run, read_manifest, read_replays
 
 SPEC = RunSpec(("base",), ("fake/walk",), (0,), "smoke", 2)
 PLAN = "0123456789abcdef0123"
@@ -190,3 +190,14 @@ def test_the_replay_of_the_lowest_training_seed_is_kept(folder: RunFolder) -> No
         read_replays(folder.path)
     folder.write_replay(replay(2))
     assert len(read_replays(folder.path)) == 2
+
+
+def test_the_newest_run_is_the_one_begun_last_whatever_the_times_of_files_say(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no run there"):
+        newest_run(tmp_path)
+    for name, created in (("b", "2026-11-27"), ("c", "2026-11-26"), ("a", "2026-11-25")):
+        with RunFolder(tmp_path / name, SPEC, PLAN) as folder:
+            folder.write_manifest({**MANIFEST, "created": created})
+    assert newest_run(tmp_path) == tmp_path / "b"
+    (tmp_path / "b" / "manifest.json").write_text("{")
+    assert newest_run(tmp_path) == tmp_path / "c"
