@@ -142,6 +142,16 @@ def _executor(settings: Settings, open_units: int) -> Executor:
     )
 
 
+def _places(settings: Settings) -> int:
+    """How many workers this machine has room for, at most as many as were asked for."""
+    import torch
+
+    if settings.workers == 0:
+        return 1
+    most = settings.workers or _cores()
+    return min(most, torch.cuda.device_count() * settings.workers_per_gpu) if settings.device == "cuda" else most
+
+
 def _cores() -> int:
     return psutil.cpu_count(logical=False) or 1
 
@@ -217,13 +227,16 @@ def _print_plan(plan: Plan, costs: Costs, spec: RunSpec, settings: Settings, con
     if plan.has_work:
         todo = [*plan.state.todo, *plan.realtime.todo]
         counts = Counter(u.kind for u in todo)
-        slots = 1 if settings.workers == 0 else max(1, min(settings.workers or _cores(), len(todo)))
+        slots = max(1, min(_places(settings), len(todo)))
         seconds = sum(costs.estimate(u) for u in todo) / slots + sum(job.seconds() for job in plan.jobs)
         parts = [f"{counts[kind]} {name}" for kind, name in STAGES.items() if counts[kind]]
         parts += [f"{len(plan.jobs)} latency"] * bool(plan.jobs)
         workers = "the cluster's CPUs" if settings.ray_address else f"{slots} worker{'s' * (slots != 1)}"
         about = "" if settings.ray_address else f"; about {duration(seconds)}"
         console.print(f"to do: {', '.join(parts)}{about} with {workers}", highlight=False)
+        idle = (settings.workers or 0) - _places(settings)
+        if idle > 0 and not settings.ray_address:
+            say(console, f"no GPU for {idle} of the workers: --workers-per-gpu lets them share one", "yellow")
     say(console, f"records: {settings.out}   artefacts: {settings.cache}")
 
 

@@ -104,6 +104,21 @@ class TestWithFakes:
         assert "error" not in said
         assert len(list(Path("cache").glob(f"*.{kind}.damaged"))) == 2  # demos, checkpoint
 
+    def test_workers_without_a_gpu_are_told_how_to_share_one(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    ) -> None:
+        monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+        monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+        on_gpu = (*self.RUN, "base,student", "--device", "cuda", "--dry-run", "--workers", "4")
+        call(monkeypatch, *on_gpu)
+        output = capsys.readouterr()
+        assert "with 1 worker\n" in output.out + output.err
+        assert "no GPU for 3 of the workers: --workers-per-gpu" in output.out + output.err
+        call(monkeypatch, *on_gpu, "--workers-per-gpu", "4")
+        output = capsys.readouterr()
+        assert "with 4 workers\n" in output.out + output.err
+        assert "no GPU" not in output.out + output.err
+
     def test_a_dry_run_counts_what_is_done(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
     ) -> None:
