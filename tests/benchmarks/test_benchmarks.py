@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -21,6 +22,7 @@ from benchmarks import (
     inference,
     output,
     point_cloud,
+    projection,
     rollout,
     scaling,
     site,
@@ -173,6 +175,22 @@ def test_overhead_is_what_the_parts_leave() -> None:
     assert row["per unit ms"] == pytest.approx(2000)
 
 
+def test_projection_counts_whole_tasks_alone() -> None:
+    units = [("demos", None, 10.0), ("train", "dp3", 300.0), ("evaluate", "dp3", 20.0), ("evaluate", "dp3@nfe=1", 15.0)]
+    rows = [(f"metaworld/{task}", *unit) for task in ("reach", "push") for unit in units]
+    timings = pd.DataFrame(rows[:-1], columns=["task", "unit", "method", "seconds"])
+    assert projection.whole_tasks(timings, ["dp3"]).to_dict() == {"metaworld/reach": 330, "metaworld/push": 330}
+    assert projection.whole_tasks(timings, ["dp3", "dp3@nfe=1"]).to_dict() == {"metaworld/reach": 345}
+
+
+def test_projection() -> None:
+    *suites, total = projection.main(["results/six-tasks", "--workers", "4", "--methods", "dp3,sdm"])
+    [metaworld] = [row for row in suites if row["sample"]]
+    assert (metaworld["tasks"], metaworld["sample"]) == (50, 6) == (total["tasks"], total["sample"])
+    assert metaworld["low"] < metaworld["hours"] == total["hours"] < metaworld["high"]
+    assert metaworld["hours"] == pytest.approx(50 * metaworld["core s a task"] / 4 / 3600)
+
+
 def test_growth() -> None:
     rows = growth.main(["--tasks", "1", "2", "--episodes", "2", "--methods", "dp3,sdm"])
     assert [row["units"] for row in rows] == [5, 10]  # demos, two trainings and two evaluations per task
@@ -222,6 +240,7 @@ SCRIPTS = [
     rollout,
     inference,
     harness_overhead,
+    projection,
     scaling,
     site,
     statistics,
