@@ -38,7 +38,7 @@ def launch_overhead_ms(row: Row) -> float | None:
 def throttled(row: Row) -> bool:
     """Whether the GPU was slowed down by power or heat at the start or at the end, as far as NVML told."""
     readings = (row["gpu"] or {}).values()
-    return any((reading.get("throttle_reasons") or 0) & _THROTTLED for reading in readings)
+    return any(int(reading.get("throttle_reasons") or 0) & _THROTTLED for reading in readings)
 
 
 def notes(row: Row) -> list[str]:

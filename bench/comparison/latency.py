@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.latency_figures import FACTOR, P_VALUE
+from bench.latency_figures import FACTOR, P_VALUE, throttled
 from bench.report.measures import CELL
 from bench.stats import Estimate, RunRatio, ratio_between_runs
 from bench.store import Run
@@ -65,6 +65,8 @@ def _not_comparable(row: Mapping[Any, Any]) -> str | None:
         return "not comparable: machine busy while timed"
     if not (row["warm_base"] and row["warm_new"]):
         return "not comparable: not warm"
+    if any(throttled({"gpu": row[f"gpu_{side}"]}) for side in ("base", "new")):
+        return "not comparable: GPU throttled"
     return None
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from bench.latency_figures import notes
 from bench.published import Figure, Published, Source
 from bench.report.measures import Measures, group_latency, success
 from bench.report.selection import TOP, Trainings, trainings
@@ -128,7 +129,7 @@ def _time(case: Case) -> Match:
         return Match(variant, bars=bars)
     clock = row["t_policy"]
     low, high = (clock["p50"] if end is None else end for end in clock["p50_ci"])
-    limits = [*_limits(case, variant), *([f"{source.clock} there"] if source.clock else [])]
+    limits = [*_limits(case, variant), *([f"{source.clock} there"] if source.clock else []), *notes(row)]
     return Match(variant, Estimate(clock["p50"], low, high), case.figure.value, limits=limits)
 
 
@@ -146,6 +147,7 @@ def _speedup(case: Case) -> Match:
     limits = [
         f"{case.source.hardware or 'hardware not stated'} there",
         f"timed on {found.tasks} task{'s' * (found.tasks != 1)} here",
+        *found.notes,
         *(
             f"an average that holds {suite}, a port here"
             for suite in case.source.engines

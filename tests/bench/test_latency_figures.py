@@ -25,6 +25,7 @@ def test_notes_say_what_disturbed_a_timing() -> None:
     gpu = {"start": {"throttle_reasons": 0x1}, "end": {"throttle_reasons": 0x20}}  # idle; slowed by heat
     row = {**ROW, "gpu": gpu, "contended": True, "warm": False, "checkpoint": None}
     assert figures.notes(row) == ["machine busy while timed", "not warm", "GPU throttled", "untrained weights"]
+    assert figures.throttled({**ROW, "gpu": {"start": {}, "end": {"throttle_reasons": 32.0}}})  # as JSON may have it
     unknown = {"start": {"throttle_reasons": None}, "end": {}}
     assert not figures.throttled({**ROW, "gpu": unknown})
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,3 +44,11 @@ def test_what_it_refuses_is_one_line(tmp_path: Path) -> None:
 def test_a_fault_brings_its_traceback() -> None:
     with pytest.raises(RuntimeError, match="KeyError: 'options'"):
         RemoteTimer({"row": ROW}).wait_until_ready()
+
+
+def test_peak_memory_is_of_the_process_alone() -> None:
+    here = bytearray(2**30)
+    here[:: 2**12] = b"1" * 2**18  # touched: the peak of this process is more than 1 GiB from now on
+    code = "from bench.latency_timer import _peak_rss_mb; print(_peak_rss_mb())"
+    peak = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert 20 < float(peak) < 900

@@ -153,6 +153,7 @@ def test_latency_is_compared_on_one_machine_only() -> None:
         ),
         ({"contended": True}, "not comparable: machine busy while timed"),
         ({"warm": False}, "not comparable: not warm"),
+        ({"gpu": {"start": {"throttle_reasons": 0x20}, "end": {}}}, "not comparable: GPU throttled"),
     ):
         found = compare(base, with_latency(base, change, factor=1.5))
         assert {row.verdict for row in found.latency} == {verdict}

@@ -214,6 +214,8 @@ def test_ratios_and_counts() -> None:
     assert row["reason"] == "directional: hardware not stated there; timed on 2 tasks here"
     assert judge(run, {**faster, "value": row["here"].value})["verdict"] == "reproduced"
     assert judge(run, {**faster, "reference": "dp"})["reason"] == "sdm was not timed against dp"
+    busy = with_rows(run, latency=run.latency.assign(contended=True))
+    assert judge(busy, faster)["reason"].endswith("timed on 2 tasks here; machine busy while timed")
     parameters = {"metric": "parameters", "value": 1_150_000, "encoder": 50_000, "unit": "count", "tasks": "metaworld"}
     assert judge(run, parameters)["verdict"] == "reproduced"
     assert judge(run, {**parameters, "encoder": 40_000})["verdict"] == "close"
