@@ -58,6 +58,12 @@ def designs(n: int, p: float) -> list[Design]:
     return [Design(p, n, tasks=1), Design(p, n), Design(p, n, tasks=57), *seeds]
 
 
+def near_one(n: int) -> list[Design]:
+    """Success where the best evaluations often, or always, succeed throughout."""
+    alone = [Design(p, n, tasks=tasks, spread=1 - p) for p in (0.97, 1.0) for tasks in (1, 6, 57)]
+    return [*alone, Design(0.97, n, seeds=3, spread=0.03)]
+
+
 def share_inside(low: Array, high: Array, truth: float) -> float:
     """Share of intervals that hold the truth."""
     return float(((low <= truth) & (truth <= high)).mean())
@@ -230,6 +236,8 @@ def table(sims: int, reps: int, sizes: Sequence[int], chances: Sequence[float]) 
             for design in (Design(p, n), Design(p, n, seeds=3)):
                 yield "best_evaluations", design, best_five_coverage(design, few, reps)
             yield "rank, best is marked", Design(p, n), best_is_marked(Design(p, n), few, reps=reps)
+        for design in near_one(n):
+            yield "best_evaluations", design, best_five_coverage(design, few, reps)
         yield "time_to_success, median", Design(0.8, n, tasks=1), median_coverage(n)
     for seeds in (2, 3, 5):
         for n in sizes:

@@ -44,10 +44,10 @@ def findings(tables: ModuleType) -> ModuleType:
 
 
 def solved(run: Run, variant: str, count: int, tasks: list[str] = TASKS) -> Run:
-    """The run in which a variant solves the first ``count`` episodes of these tasks."""
+    """The run in which a variant solves the first ``count`` episodes of these tasks, to their end."""
     own = (run.episodes["variant"] == variant) & run.episodes["task"].isin(tasks)
     wins = run.episodes["success_ever"].where(~own, run.episodes["episode"] < count)
-    return with_rows(run, episodes=run.episodes.assign(success_ever=wins))
+    return with_rows(run, episodes=run.episodes.assign(success_ever=wins, success_end=wins))
 
 
 @pytest.fixture
@@ -201,6 +201,17 @@ def test_order_of_methods(orderings: ModuleType, known: Run) -> None:
     even = solved(known, "manicm", 18)
     rows = {(r["against"], r["group"]): r for r in orderings.method_orders(even, load_published()).rows}
     assert rows["dp3 (DP3*)", "MetaWorld Easy(18)"]["agreement"] == "open"
+
+
+def test_orders_judge_adroit_by_the_last_step_as_published(orderings: ModuleType, known: Run) -> None:
+    """The teacher loses the door again in all episodes; on MetaWorld any step counts."""
+    lost = known.episodes["success_end"] & (known.episodes["variant"] != "dp3")
+    run = with_rows(known, episodes=known.episodes.assign(success_end=lost))
+    rows = {(r["method"], r["groups"]): r for r in orderings.group_orders(run, load_published()).rows}
+    assert sorted(rows["DP3*", 5]["here"].split(", ")) == ["0.0 (1)", "90.0 (2)", "90.0 (2)", "90.0 (2)", "90.0 (4)"]
+    pairs = {(r["method"], r["against"], r["group"]): r for r in orderings.method_orders(run, load_published()).rows}
+    assert pairs["manicm", "dp3 (DP3*)", "Adroit(3)"]["here"].value == pytest.approx(0.6)
+    assert pairs["manicm", "dp3 (DP3*)", "MetaWorld Easy(18)"]["here"].value == pytest.approx(-0.3)
 
 
 def test_page_is_filled_twice_alike(findings: ModuleType, tmp_path: Path, monkeypatch, known: Run) -> None:

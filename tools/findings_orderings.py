@@ -1,13 +1,15 @@
 """Whether a run orders groups of tasks, and methods, as published figures do.
 
 Their protocol differs in all that matters (simulator, sizes of networks, which checkpoint), so that no figure is
-comparable with a run of `lite`; orders may still be alike. Nothing of DexArt is looked at: the suite here is a port.
+comparable with a run of `lite`; orders may still be alike. The rule of success is the published one: on Adroit an
+episode succeeds by its last step. Nothing of DexArt is looked at: the suite here is a port.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import product
 
 import pandas as pd
@@ -40,6 +42,13 @@ def inside(rows: pd.DataFrame, suites: tuple[str, ...], difficulty: str | None) 
     return own if difficulty is None else own[own["difficulty"] == difficulty]
 
 
+def judged_as_published(run: Run) -> Run:
+    """The run in which success is as published: that of the last step on Adroit, elsewhere of any step."""
+    episodes = run.episodes
+    end = episodes["success_end"].where(episodes["suite"] == "adroit", episodes["success_ever"])
+    return replace(run, episodes=episodes.assign(success_ever=end))
+
+
 def group_orders(run: Run, published: Published) -> Table:
     """For every method of a source with three or more groups of tasks: are the same groups hard here?"""
     columns = [
@@ -48,6 +57,7 @@ def group_orders(run: Run, published: Published) -> Table:
         Column("here", "here, % (tasks)"), Column("source", "source"),
     ]  # fmt: skip
     rows: list[Mapping[str, Value]] = []
+    run = judged_as_published(run)
     for source in published.sources:
         for method, nfe in dict.fromkeys((figure.method, figure.nfe) for figure in source.figures):
             mine = [f for f in source.figures if (f.method, f.nfe) == (method, nfe)]
@@ -83,6 +93,7 @@ def method_orders(run: Run, published: Published) -> Table:
         Column("tasks", "tasks here", count), Column("agreement", "direction"), Column("sources", "sources"),
     ]  # fmt: skip
     rows: list[Mapping[str, Value]] = []
+    run = judged_as_published(run)
     figures = [(s.name, f) for s in published.sources for f in s.figures if place(f)]
     for first, second in COMPARISONS:
         pairs = [

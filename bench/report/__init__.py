@@ -54,8 +54,9 @@ def write_report(run: Run, out: Path) -> list[Path]:
     if not run.curves.empty:
         methods = looks(list(dict.fromkeys([*map(policy_of, look), *sorted(set(run.curves["method"]))])))
         if run.curves["task"].nunique() > curves.MANY_TASKS:
-            figures["learning_curves"] = curves.group_curves(run.curves, groups(measures), methods)
-            captions["learning_curves"] = "Learning curves, mean over the tasks of each group"
+            if panels := curves.group_panels(run.curves, groups(measures)):
+                figures["learning_curves"] = curves.group_curves(panels, methods)
+                captions["learning_curves"] = "Learning curves, mean over the tasks of each group"
             figures["learning_curves_tasks"] = curves.task_curves(run.curves, methods)
             captions["learning_curves_tasks"] = "Learning curves of every task"
         else:

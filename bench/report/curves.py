@@ -18,6 +18,7 @@ from bench.stats import Estimate, mean_success
 
 MANY_TASKS = 9
 """With more tasks than this, the first figure shows means over groups and a second one every task."""
+_TRAINING = ["task", "training_seed"]
 
 
 class Point(NamedTuple):
@@ -51,10 +52,44 @@ def curve(rows: pd.DataFrame) -> Curve:
     return Curve(points, [seed.tolist() for seed in np.nanmean(rates, axis=1).T])
 
 
-def group_curves(curves: pd.DataFrame, panels: Sequence[Group], look: Mapping[str, Look]) -> Figure:
-    """A panel per group: mean success over its tasks with a 95 % band, training seeds as thin lines."""
-    parts = [(group.label, curves[curves["task"].isin(group.tasks)]) for group in panels]
-    return _figure([part for part in parts if len(part[1])], look, columns=3, size=(3.4, 2.7))
+class Panel(NamedTuple):
+    """Curves that are drawn together."""
+
+    title: str
+    rows: pd.DataFrame
+    """Of ``curves.jsonl``."""
+
+
+def group_panels(curves: pd.DataFrame, groups: Sequence[Group]) -> list[Panel]:
+    """A panel per group, of the trainings that all its methods have: so means of methods are over the same tasks.
+
+    The title counts them where they are not all. Trainings that broke are none. Suites that train for different numbers
+    of steps share the first of them alone, so groups of such suites have no panel.
+    """
+    seeds = curves["training_seed"].nunique()
+    unit = "tasks" if seeds == 1 else "trainings"
+    panels = []
+    for group in groups:
+        rows = _shared(curves[curves["task"].isin(group.tasks)])
+        found, of = len(rows[_TRAINING].drop_duplicates()), len(group.tasks) * seeds
+        if found:
+            panels.append(Panel(group.label if found == of else f"{group.label}: {found} of {of} {unit}", rows))
+    return panels
+
+
+def _shared(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the trainings that all methods have, none where suites train for different numbers of steps."""
+    length = rows.groupby(["method", *_TRAINING])["step"].transform("max")
+    trained = length.groupby([rows["method"], rows["suite"]]).transform("max")
+    if (trained.groupby(rows["method"]).nunique() > 1).any():
+        return rows.iloc[:0]
+    whole = rows[length == trained]
+    return whole[whole.groupby(_TRAINING)["method"].transform("nunique") == rows["method"].nunique()]
+
+
+def group_curves(panels: Sequence[Panel], look: Mapping[str, Look]) -> Figure:
+    """Mean success over the tasks of each of the `group_panels`, with a 95 % band, training seeds as thin lines."""
+    return _figure(panels, look, columns=3, size=(3.4, 2.7))
 
 
 def task_curves(curves: pd.DataFrame, look: Mapping[str, Look]) -> Figure:
@@ -74,7 +109,7 @@ def _figure(
         figure = Figure(figsize=(max(size[0] * columns, 5.0), size[1] * rows + 0.6), layout="constrained")
         axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
         for axis, (title, part) in zip(axes, parts, strict=False):
-            axis.set_title(readable(title, 28), fontsize=9.5 if roomy else 8)
+            axis.set_title(readable(title, 40 if roomy else 28), fontsize=9.5 if roomy else 8)
             for method in look:
                 _draw(axis, part[part["method"] == method], look[method], seed_lines=roomy)
             axis.set_ylim(-3, 103)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from bench.report import curves as report_curves
 from bench.report import selection, spread
-from bench.report.measures import ALL, Group, groups, split, suite_title
+from bench.report.measures import ALL, groups, split, suite_title
 from bench.report.realtime import WORDS
 from bench.report.tradeoff import points
 from bench.site import charts
@@ -95,16 +95,11 @@ def _curves(context: Context) -> Html | None:
     rows = context.run.curves
     if rows.empty:
         return None
-    tasks = sorted(set(rows["task"]))
-    panels = groups(context.measures)
-    if len(tasks) <= report_curves.MANY_TASKS:
-        panels = [Group(task.partition("/")[0], ALL, [task]) for task in tasks]
-    figures = []
-    for panel in panels:
-        own = rows[rows["task"].isin(panel.tasks)]
-        title = panel.tasks[0] if len(tasks) <= report_curves.MANY_TASKS else panel.label
-        if (figure := curve_figure(context, own, title)) is not None:
-            figures.append(figure)
+    if rows["task"].nunique() > report_curves.MANY_TASKS:
+        panels = report_curves.group_panels(rows, groups(context.measures))
+    else:
+        panels = [report_curves.Panel(task, own) for task, own in sorted(split(rows, "task").items())]
+    figures = [f for panel in panels if (f := curve_figure(context, panel.rows, panel.title)) is not None]
     names = [name for name in context.look if name in set(rows["method"])]
     words = (
         "Success on selection episodes during training; the band is the 95 % interval, thin lines are training seeds."

@@ -52,3 +52,21 @@ def test_best_five_are_where_order_statistics_say(seeds: int) -> None:
     assert np.mean([e.value for e in found]) == pytest.approx(expected, abs=0.004)
     assert np.mean([e.low <= expected <= e.high for e in found]) >= 0.9
     assert not any(e.low <= 0.7 <= e.high for e in found)
+
+
+def test_intervals_near_all_or_nothing_shrink_with_more_trainings() -> None:
+    """Every best evaluation succeeded: more of these leave less room below, and one that failed takes none away."""
+    perfect, flawed = [6, 8, 10, 10, 10], [6, 8, 9, 9, 9]
+
+    def interval(points: list[list[int]]) -> tuple[float, float]:
+        value, low, high = best_evaluations(points, np.full((len(points), 5), 10), np.arange(len(points)), best=1)
+        assert low <= value <= high
+        return low, high
+
+    few, many, nearly = interval([perfect] * 4), interval([perfect] * 57), interval([flawed, *[perfect] * 56])
+    assert few[0] < nearly[0] < many[0] < many[1] == 1
+    assert few[0] > 0.8
+    assert many[0] > 0.98
+    nothing, less = interval([[0] * 5] * 57), interval([[0] * 5] * 4)
+    assert (nothing[0], less[0]) == (0, 0)
+    assert nothing[1] < 0.05 < less[1] < 0.4
