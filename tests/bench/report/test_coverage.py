@@ -1,0 +1,69 @@
+"""Unfinished runs: what the page, the tables and the site say of them, and what they do not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bench.report import write_report
+from bench.report.coverage import unfinished
+from bench.report.measures import measure
+from bench.store import Run
+from tests.bench.report.synthetic import make_run, with_rows
+
+TASKS = [f"metaworld/task-{i}" for i in range(6)]
+
+
+def cut(run: Run, keep: pd.Series) -> Run:
+    """The run with these of its episodes."""
+    return with_rows(run, episodes=run.episodes[keep])
+
+
+def support(run: Run, folder: Path) -> list[str]:
+    """Lines of the page's last section."""
+    write_report(run, folder)
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    return text.partition("## What these numbers can support\n\n")[2].splitlines()
+
+
+def test_what_is_missing_is_counted_by_task() -> None:
+    run = make_run(TASKS, {"dp3": 0.9, "sdm": 0.9}, control_hz=20)
+    assert unfinished(run, measure(run)) is None
+    whole, begun = run.episodes["task"].isin(TASKS[:2]), run.episodes["task"].eq(TASKS[2])
+    part = cut(run, whole | (begun & run.episodes["variant"].eq("dp3")))
+    assert unfinished(part, measure(part)) == "The run is unfinished: 2 of 6 tasks are whole, 1 in part."
+    late = with_rows(run, realtime=run.realtime[run.realtime["task"] != TASKS[0]])
+    assert unfinished(late, measure(late)) == "The run is unfinished: 5 of 6 tasks are whole, 1 in part."
+
+
+def test_support_is_of_what_ran(tmp_path: Path) -> None:
+    run = make_run(TASKS, {"dp3": 0.9, "sdm": 0.9}, seeds=(0, 1), curves=False)
+    lines = support(run, tmp_path / "whole")
+    assert lines[0].startswith("- One task, 40 episodes: success near 80 % is known to ±12.1 points")
+    assert lines[1].startswith("- Mean over 6 tasks, 240 episodes: to about ±5.0 points")
+    assert lines[2].startswith("- 2 training seeds")
+    own = run.episodes
+    lines = support(cut(run, own["task"].isin(TASKS[:2]) & own["training_seed"].eq(0)), tmp_path / "part")
+    assert lines[0].startswith("- The run is unfinished: 0 of 6 tasks are whole, 2 in part.")
+    assert lines[1].startswith("- One task, 20 episodes: success near 80 % is known to ±16.8 points")
+    assert lines[2].startswith("- Mean over 2 tasks, 40 episodes: to about ±12.1 points. Run more")
+    assert lines[3].startswith("- One training seed")
+
+
+def test_support_is_of_the_method_with_the_least(tmp_path: Path) -> None:
+    run = make_run(TASKS, {"dp3": 0.9, "sdm": 0.9}, curves=False)
+    begun = run.episodes["task"].eq(TASKS[3])
+    keep = run.episodes["task"].isin(TASKS[:3]) | (begun & run.episodes["variant"].eq("dp3"))
+    lines = support(cut(run, keep & ~(begun & run.episodes["episode"].gt(4))), tmp_path)
+    assert lines[1].startswith("- One task, at least 5 episodes: success near 80 % is known to ±")
+    assert lines[2].startswith("- Mean over at least 3 tasks, at least 60 episodes: to about ±10.0 points")
+
+
+@pytest.mark.parametrize("latency", [False, True])
+def test_without_an_episode_nothing_is_supported(tmp_path: Path, latency: bool) -> None:
+    run = make_run(TASKS, {"dp3": 0.9}, latency=latency, curves=False)
+    lines = support(cut(run, run.episodes["task"].eq("")), tmp_path)
+    assert lines[0].startswith("- The run is unfinished: 0 of 6 tasks are whole, 0 in part.")
+    assert lines[1:] == ["- Nothing yet: no episode was run."]
