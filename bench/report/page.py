@@ -33,7 +33,8 @@ def page(run: Run, measures: Measures, tables: Mapping[str, Table], figures: Map
     spec = run.manifest["spec"]
     name, profile = escape_markdown(run.path.resolve().name), escape_markdown(spec["profile"])
     title = f"# {name}: {_counted(len(spec['tasks']), 'task')}, profile {profile}"
-    parts = [title, _headline(tables["summary"]), *_pictures(figures)]
+    first = [f"**{text}**"] if (text := unfinished(run, measures)) else []
+    parts = [title, *first, _headline(tables["summary"]), *_pictures(figures)]
     if tables["latency"].rows:
         parts += ["## Latency", _latency(tables["latency"])]
     if tables["paired"].rows:
