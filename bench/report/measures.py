@@ -195,9 +195,13 @@ def _counts(cells: pd.DataFrame) -> tuple[Counts, Counts]:
 
 
 def seed_spread(cells: pd.DataFrame) -> str | None:
-    """Lowest and highest success among training seeds (mean over tasks), or None with fewer than two of them."""
-    rates = (cells["k"] / cells["n"]).groupby(cells["training_seed"]).mean()
-    return f"{100 * rates.min():.1f}–{100 * rates.max():.1f}" if len(rates) > 1 else None
+    """Lowest and highest success among training seeds, mean over the tasks that have all of them.
+
+    Over other tasks seeds would differ as tasks do. None with fewer than two seeds, or without such a task.
+    """
+    by_task = cells.assign(rate=cells["k"] / cells["n"]).pivot(index="task", columns="training_seed", values="rate")
+    rates = by_task.dropna().mean()
+    return f"{100 * rates.min():.1f}–{100 * rates.max():.1f}" if len(rates) > 1 and rates.notna().all() else None
 
 
 def with_success(episodes: pd.DataFrame, file: str = "episodes") -> pd.DataFrame:

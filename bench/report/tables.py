@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from bench.report.coverage import whole_cells
 from bench.report.measures import (
     EVERY_SUITE,
     Measures,
@@ -64,6 +65,8 @@ def summary(measures: Measures) -> Table:
             notes = []
             if not own.empty and covered < len(group.tasks):
                 notes.append(f"{covered} of {len(group.tasks)} tasks run")
+            if whole := whole_cells(measures, group.tasks, variant):
+                notes.append(whole)
             if errors := int(own["errors"].sum()):
                 notes.append(f"{errors} failed with an error")
             row: dict[str, Value] = {

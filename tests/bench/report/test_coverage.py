@@ -7,9 +7,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench.report import write_report
+from bench.report import tables, write_report
 from bench.report.coverage import unfinished
-from bench.report.measures import measure
+from bench.report.curves import curve
+from bench.report.measures import measure, seed_spread
 from bench.store import Run
 from tests.bench.report.synthetic import make_run, with_rows
 
@@ -75,3 +76,41 @@ def test_the_page_says_first_that_the_run_is_unfinished(tmp_path: Path) -> None:
         write_report(part, tmp_path / name)
         second = (tmp_path / name / "README.md").read_text(encoding="utf-8").split("\n\n")[1]
         assert (second == "**The run is unfinished: 2 of 6 tasks are whole, 0 in part.**") == (name == "part")
+
+
+def trained_in_part() -> Run:
+    """Task 0 always solved and task 1 never; training seeds 1 and 2 of sdm lack task 1."""
+    run = make_run(TASKS[:2], {"dp3": 1.0, "sdm": 1.0}, seeds=(0, 1, 2), latency=False)
+    own = run.episodes.assign(success_ever=run.episodes["task"].eq(TASKS[0]))
+    whole = with_rows(run, episodes=own, curves=run.curves.assign(successes=10 * run.curves["task"].eq(TASKS[0])))
+    late = own["variant"].eq("sdm") & own["task"].eq(TASKS[1]) & own["training_seed"].gt(0)
+    curves = whole.curves
+    cut_curves = curves["method"].eq("sdm") & curves["task"].eq(TASKS[1]) & curves["training_seed"].gt(0)
+    return with_rows(whole, episodes=own[~late], curves=curves[~cut_curves])
+
+
+def test_the_summary_counts_cells_where_tasks_do_not_tell() -> None:
+    rows = {row["method"]: row for row in tables.summary(measure(trained_in_part())).rows if row["group"] == "all"}
+    assert (rows["dp3"]["notes"], rows["sdm"]["notes"]) == ("", "4 of 6 cells whole")
+    run = make_run(TASKS[:2], {"dp3": 0.9}, latency=False, control_hz=20)
+    begun = run.episodes["task"].eq(TASKS[0]) & run.episodes["episode"].gt(4)
+    rows = {row["group"]: row for row in tables.summary(measure(cut(run, ~begun))).rows}
+    assert rows["all"]["notes"] == "1 of 2 cells whole"
+    late = with_rows(run, realtime=run.realtime[run.realtime["task"] != TASKS[0]])
+    assert {row["notes"] for row in tables.summary(measure(late)).rows} == {""}
+
+
+def test_seed_spread_is_not_the_difference_between_tasks() -> None:
+    cells = measure(trained_in_part()).cells
+    assert seed_spread(cells[cells["variant"] == "dp3"]) == "50.0–50.0"
+    sdm = cells[cells["variant"] == "sdm"]
+    assert seed_spread(sdm) == "100.0–100.0"
+    assert seed_spread(sdm[(sdm["task"] == TASKS[0]) == (sdm["training_seed"] > 0)]) is None
+
+
+def test_lines_of_seeds_are_not_the_difference_between_tasks() -> None:
+    curves = trained_in_part().curves
+    assert curve(curves[curves["method"] == "dp3"]).seeds == [[0.5] * 5] * 3
+    sdm = curves[curves["method"] == "sdm"]
+    assert curve(sdm).seeds == [[1.0] * 5] * 3
+    assert curve(sdm[(sdm["task"] == TASKS[0]) == (sdm["training_seed"] > 0)]).seeds == []
