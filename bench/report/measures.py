@@ -71,7 +71,7 @@ class GroupLatency:
     p50: Mapping[str, float]  # by clock, ms: median over the cells
     p90: Mapping[str, float | None]
     speedup: Mapping[str, Estimate]  # by clock; empty where none may be shown
-    row: Mapping[str, Any]  # nfe, params and the like of the first cell
+    common: Mapping[str, Any]  # NFE, parameters and reference where all cells share them, else None
     notes: list[str]
 
 
@@ -230,8 +230,9 @@ def group_latency(latency: pd.DataFrame) -> GroupLatency | None:
     ):
         if count:
             notes.append(words if count == len(latency) else f"{words} ({count} of {len(latency)})")
-    row = {str(key): value for key, value in latency.iloc[0].items()}
-    return GroupLatency(latency["task"].nunique(), p50, p90, _speedup(latency), row, notes)
+    shared = ("nfe", "params_network", "reference")
+    common = {name: latency[name].iloc[0] if latency[name].nunique(dropna=False) == 1 else None for name in shared}
+    return GroupLatency(latency["task"].nunique(), p50, p90, _speedup(latency), common, notes)
 
 
 def _headline(timings: pd.DataFrame) -> pd.DataFrame:

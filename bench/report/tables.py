@@ -196,8 +196,8 @@ def _with_latency(row: dict[str, Value], latency: pd.DataFrame, notes: list[str]
             row[f"{name}_ms"] = timed.p50[f"t_{name}"]
             speedup: Estimate | None = timed.speedup.get(f"t_{name}")
             row[f"{name}_speedup"] = speedup
-        row |= {"nfe": int(timed.row["nfe"]), "params_network": int(timed.row["params_network"])}
-        row["reference"] = timed.row["reference"] if timed.speedup else None
+        row |= {name: None if (n := timed.common[name]) is None else int(n) for name in ("nfe", "params_network")}
+        row["reference"] = timed.common["reference"] if timed.speedup else None
         notes = [*notes, *timed.notes]
     return row | {"notes": "; ".join(notes)}
 

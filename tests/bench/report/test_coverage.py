@@ -114,3 +114,14 @@ def test_lines_of_seeds_are_not_the_difference_between_tasks() -> None:
     sdm = curves[curves["method"] == "sdm"]
     assert curve(sdm).seeds == [[1.0] * 5] * 3
     assert curve(sdm[(sdm["task"] == TASKS[0]) == (sdm["training_seed"] > 0)]).seeds == []
+
+
+def test_what_differs_between_suites_stands_for_none() -> None:
+    run = make_run(["adroit/pen", TASKS[0], TASKS[1]], {"dp3": 0.9, "sdm": 0.9})
+    small = run.latency["suite"].eq("adroit")
+    latency = run.latency.assign(params_network=run.latency["params_network"].where(~small, 700_000))
+    rows = tables.summary(measure(with_rows(run, latency=latency))).rows
+    found = {row["suite"]: row for row in rows if row["method"] == "sdm" and row["group"] == "all"}
+    assert [found[s]["params_network"] for s in ("adroit", "metaworld", "all suites")] == [700_000, 1_100_000, None]
+    assert {row["nfe"] for row in found.values()} == {1}
+    assert {row["reference"] for row in found.values()} == {"dp3"}

@@ -59,3 +59,11 @@ def test_methods_are_ranked_on_the_same_tasks_alone(tmp_path: Path) -> None:
 def test_without_common_tasks_nothing_is_ranked(tmp_path: Path, dp3: list[int]) -> None:
     text = lead(solved(dp3=dp3, sdm=[3, 4, 5]), tmp_path)
     assert text == "The run is unfinished: no two methods were run on the same tasks, so none is ranked."
+
+
+def test_a_card_names_the_task_of_its_times(tmp_path: Path) -> None:
+    run = make_run(["adroit/pen", TASKS[0]], {"dp3": 0.9, "sdm": 0.9}, curves=False)
+    label = "<dt>times, size and memory of</dt>"
+    assert words(run, tmp_path / "two", label, "</dd>") == "adroit/pen, the first of 2 timed tasks"
+    once = with_rows(run, latency=run.latency[run.latency["task"] == TASKS[0]])
+    assert words(once, tmp_path / "one", label, "</dd>") == TASKS[0]
