@@ -14,7 +14,8 @@ def unfinished(run: Run, measures: Measures) -> str | None:
         return None
     asked, lacking = set(run.manifest["spec"]["tasks"]), {task for task, *_ in measures.missing}
     begun = len(lacking & set(measures.cells["task"]))
-    return f"The run is unfinished: {len(asked - lacking)} of {len(asked)} tasks are whole, {begun} in part."
+    part = f", {begun} in part" if begun else ""
+    return f"The run is unfinished: {len(asked - lacking)} of {len(asked)} tasks are whole{part}."
 
 
 def whole_cells(measures: Measures, tasks: Collection[str], variant: str) -> str | None:

@@ -186,7 +186,7 @@ def _support(run: Run, measures: Measures) -> str:
     cells = measures.cells
     lines: list[str] = []
     if text := unfinished(run, measures):
-        lines.append(f"- {text} What was not run supports nothing; the figures below are of what was.")
+        lines.append(f"- {text} The figures below hold for what was run, and claims with them.")
     if cells.empty:
         return "\n".join([*lines, "- Nothing yet: no episode was run."])
     by_task = cells.groupby(["variant", "task"]).agg(n=("n", "sum"), seeds=("training_seed", "nunique"))

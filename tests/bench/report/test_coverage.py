@@ -66,7 +66,7 @@ def test_support_is_of_the_method_with_the_least(tmp_path: Path) -> None:
 def test_without_an_episode_nothing_is_supported(tmp_path: Path, latency: bool) -> None:
     run = make_run(TASKS, {"dp3": 0.9}, latency=latency, curves=False)
     lines = support(cut(run, run.episodes["task"].eq("")), tmp_path)
-    assert lines[0].startswith("- The run is unfinished: 0 of 6 tasks are whole, 0 in part.")
+    assert lines[0].startswith("- The run is unfinished: 0 of 6 tasks are whole.")
     assert lines[1:] == ["- Nothing yet: no episode was run."]
 
 
@@ -75,7 +75,7 @@ def test_the_page_says_first_that_the_run_is_unfinished(tmp_path: Path) -> None:
     for name, part in (("whole", run), ("part", cut(run, run.episodes["task"].isin(TASKS[:2])))):
         write_report(part, tmp_path / name)
         second = (tmp_path / name / "README.md").read_text(encoding="utf-8").split("\n\n")[1]
-        assert (second == "**The run is unfinished: 2 of 6 tasks are whole, 0 in part.**") == (name == "part")
+        assert (second == "**The run is unfinished: 2 of 6 tasks are whole.**") == (name == "part")
 
 
 def trained_in_part() -> Run:
