@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -33,7 +32,7 @@ class Curve(NamedTuple):
 
     points: list[Point]
     seeds: list[list[float]]
-    """Success at these points by training seed, mean over tasks; none with fewer than two seeds."""
+    """Success at these points by training seed, mean over the tasks that have all seeds; none with fewer than two."""
 
 
 def curve(rows: pd.DataFrame) -> Curve:
@@ -46,10 +45,10 @@ def curve(rows: pd.DataFrame) -> Curve:
     whole = ((n > 0) == (n > 0).any(axis=0)).all(axis=(1, 2))
     k, n = k[whole], n[whole]
     points = [Point(int(step), mean_success(*own)) for step, *own in zip(steps[whole], k, n, strict=True)]
-    if n.shape[2] < 2:
+    every = (n > 0).all(axis=(0, 2))
+    if n.shape[2] < 2 or not every.any():
         return Curve(points, [])
-    rates = np.where(n > 0, k / np.maximum(n, 1), np.nan)
-    return Curve(points, [seed.tolist() for seed in np.nanmean(rates, axis=1).T])
+    return Curve(points, [seed.tolist() for seed in (k[:, every] / n[:, every]).mean(axis=1).T])
 
 
 class Panel(NamedTuple):

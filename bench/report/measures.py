@@ -71,7 +71,7 @@ class GroupLatency:
     p50: Mapping[str, float]  # by clock, ms: median over the cells
     p90: Mapping[str, float | None]
     speedup: Mapping[str, Estimate]  # by clock; empty where none may be shown
-    row: Mapping[str, Any]  # nfe, params and the like of the first cell
+    common: Mapping[str, Any]  # NFE, parameters and reference where all cells share them, else None
     notes: list[str]
 
 
@@ -195,9 +195,13 @@ def _counts(cells: pd.DataFrame) -> tuple[Counts, Counts]:
 
 
 def seed_spread(cells: pd.DataFrame) -> str | None:
-    """Lowest and highest success among training seeds (mean over tasks), or None with fewer than two of them."""
-    rates = (cells["k"] / cells["n"]).groupby(cells["training_seed"]).mean()
-    return f"{100 * rates.min():.1f}–{100 * rates.max():.1f}" if len(rates) > 1 else None
+    """Lowest and highest success among training seeds, mean over the tasks that have all of them.
+
+    Over other tasks seeds would differ as tasks do. None with fewer than two seeds, or without such a task.
+    """
+    by_task = cells.assign(rate=cells["k"] / cells["n"]).pivot(index="task", columns="training_seed", values="rate")
+    rates = by_task.dropna().mean()
+    return f"{100 * rates.min():.1f}–{100 * rates.max():.1f}" if len(rates) > 1 and rates.notna().all() else None
 
 
 def with_success(episodes: pd.DataFrame, file: str = "episodes") -> pd.DataFrame:
@@ -226,8 +230,9 @@ def group_latency(latency: pd.DataFrame) -> GroupLatency | None:
     ):
         if count:
             notes.append(words if count == len(latency) else f"{words} ({count} of {len(latency)})")
-    row = {str(key): value for key, value in latency.iloc[0].items()}
-    return GroupLatency(latency["task"].nunique(), p50, p90, _speedup(latency), row, notes)
+    shared = ("nfe", "params_network", "reference")
+    common = {name: latency[name].iloc[0] if latency[name].nunique(dropna=False) == 1 else None for name in shared}
+    return GroupLatency(latency["task"].nunique(), p50, p90, _speedup(latency), common, notes)
 
 
 def _headline(timings: pd.DataFrame) -> pd.DataFrame:

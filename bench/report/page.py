@@ -7,7 +7,10 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import pandas as pd
+
 from bench.report import published, selection, spread
+from bench.report.coverage import unfinished
 from bench.report.latency import PAGE
 from bench.report.measures import ALL, Measures
 from bench.report.realtime import WORDS
@@ -30,7 +33,8 @@ def page(run: Run, measures: Measures, tables: Mapping[str, Table], figures: Map
     spec = run.manifest["spec"]
     name, profile = escape_markdown(run.path.resolve().name), escape_markdown(spec["profile"])
     title = f"# {name}: {_counted(len(spec['tasks']), 'task')}, profile {profile}"
-    parts = [title, _headline(tables["summary"]), *_pictures(figures)]
+    first = [f"**{text}**"] if (text := unfinished(run, measures)) else []
+    parts = [title, *first, _headline(tables["summary"]), *_pictures(figures)]
     if tables["latency"].rows:
         parts += ["## Latency", _latency(tables["latency"])]
     if tables["paired"].rows:
@@ -52,7 +56,8 @@ def page(run: Run, measures: Measures, tables: Mapping[str, Table], figures: Map
     parts += ["## What is missing", _missing(measures)]
     if tables["errors"].rows:
         parts += ["## Errors", _ERRORS, tables["errors"].to_markdown()]
-    parts += ["## How it was measured", *_protocol(run, measures), "## What these numbers can support", _support(run)]
+    parts += ["## How it was measured", *_protocol(run, measures), "## What these numbers can support"]
+    parts.append(_support(run, measures))
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 
@@ -176,15 +181,24 @@ def _latency_words(measures: Measures) -> str:
     )
 
 
-def _support(run: Run) -> str:
-    spec = run.manifest["spec"]
-    n, tasks, seeds = spec["episodes"] * len(spec["seeds"]), len(spec["tasks"]), len(spec["seeds"])
-    lines = [
-        f"- One task, {n} episodes: success near {100 * ASSUMED_SUCCESS:.0f} % is known to ±{_half_width(n):.1f} "
-        "points (95 %). "
+def _support(run: Run, measures: Measures) -> str:
+    """Of what ran, and of the method with the least of it: what was asked for supports nothing."""
+    cells = measures.cells
+    lines: list[str] = []
+    if text := unfinished(run, measures):
+        lines.append(f"- {text} The figures below hold for what was run, and claims with them.")
+    if cells.empty:
+        return "\n".join([*lines, "- Nothing yet: no episode was run."])
+    by_task = cells.groupby(["variant", "task"]).agg(n=("n", "sum"), seeds=("training_seed", "nunique"))
+    by_variant = cells.groupby("variant").agg(n=("n", "sum"), tasks=("task", "nunique"))
+    n, total, seeds = (int(column.min()) for column in (by_task["n"], by_variant["n"], by_task["seeds"]))
+    lines += [
+        f"- One task, {_least(by_task['n'], 'episode')}: success near {100 * ASSUMED_SUCCESS:.0f} % is known to "
+        f"±{_half_width(n):.1f} points (95 %). "
         + ("Do not rank methods on single tasks." if n < 200 else "Large differences on single tasks can be trusted."),
-        f"- Mean over {_counted(tasks, 'task')}, {n * tasks} episodes: to about ±{_half_width(n * tasks):.1f} points. "
-        + ("Claims belong at this level." if _half_width(n * tasks) < 11 else "Run more before claiming anything."),
+        f"- Mean over {_least(by_variant['tasks'], 'task')}, {_least(by_variant['n'], 'episode')}: to about "
+        f"±{_half_width(total):.1f} points. "
+        + ("Claims belong at this level." if _half_width(total) < 11 else "Run more before claiming anything."),
     ]
     if seeds == 1:
         lines.append(
@@ -192,9 +206,14 @@ def _support(run: Run) -> str:
             "more than they say."
         )
     else:
-        lines.append(f"- {seeds} training seeds: few to judge the spread of training by; the table gives their range.")
+        trained = _least(by_task["seeds"], "training seed")
+        lines.append(f"- {trained}: few to judge the spread of training by; the table gives their range.")
     lines.append("- Episodes that ended in an error count as failures. `docs/report.md` explains each number.")
     return "\n".join(lines)
+
+
+def _least(counts: pd.Series, noun: str) -> str:
+    return "at least " * (counts.nunique() > 1) + _counted(int(counts.min()), noun)
 
 
 def _counted(count: int, noun: str) -> str:

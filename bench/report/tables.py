@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from bench.report.coverage import whole_cells
 from bench.report.measures import (
     EVERY_SUITE,
     Measures,
@@ -46,7 +47,7 @@ def summary(measures: Measures) -> Table:
         Column("iqm", "IQM %", share, interval=True), Column("optimality_gap", "optimality gap, points", share),
         Column("seed_spread", "seed spread %"), *_LATENCY, Column("nfe", "NFE", count),
         Column("params_network", "head parameters", count), *_SPEEDUP,
-        Column("reference", "faster than"), Column("notes", "notes"),
+        Column("reference", "speed-up over"), Column("notes", "notes"),
     ]  # fmt: skip
     rows: list[Mapping[str, Value]] = []
     for group in groups(measures):
@@ -64,6 +65,8 @@ def summary(measures: Measures) -> Table:
             notes = []
             if not own.empty and covered < len(group.tasks):
                 notes.append(f"{covered} of {len(group.tasks)} tasks run")
+            if whole := whole_cells(measures, group.tasks, variant):
+                notes.append(whole)
             if errors := int(own["errors"].sum()):
                 notes.append(f"{errors} failed with an error")
             row: dict[str, Value] = {
@@ -193,8 +196,8 @@ def _with_latency(row: dict[str, Value], latency: pd.DataFrame, notes: list[str]
             row[f"{name}_ms"] = timed.p50[f"t_{name}"]
             speedup: Estimate | None = timed.speedup.get(f"t_{name}")
             row[f"{name}_speedup"] = speedup
-        row |= {"nfe": int(timed.row["nfe"]), "params_network": int(timed.row["params_network"])}
-        row["reference"] = timed.row["reference"] if timed.speedup else None
+        row |= {name: None if (n := timed.common[name]) is None else int(n) for name in ("nfe", "params_network")}
+        row["reference"] = timed.common["reference"] if timed.speedup else None
         notes = [*notes, *timed.notes]
     return row | {"notes": "; ".join(notes)}
 

@@ -43,13 +43,14 @@ def _facts(context: Context, variant: str, cells: Any) -> dict[str, object]:
         "errors": count(errors) if (errors := int(own["error"].count())) else None,
     }
     latency = context.measures.latency
-    timed = group_latency(latency[latency["variant"] == variant])
-    if timed is not None:
-        row = timed.row
+    latency = latency[latency["variant"] == variant]
+    if (timed := group_latency(latency)) is not None:
+        row = {str(key): value for key, value in latency.iloc[0].items()}
         times = [row["t_e2e"][p] for p in ("p50", "p90", "p99")]
         tails = ["too few calls" if ms is None else milliseconds(ms) for ms in times]
         memory = row["peak_rss_mb"] if row["peak_gpu_mb"] is None else row["peak_gpu_mb"]
         found |= {
+            "times, size and memory of": row["task"] + f", the first of {timed.tasks} timed tasks" * (timed.tasks > 1),
             "e2e ms, median / 90th / 99th": " / ".join(tails),
             "control rate": f"up to {figures.hz_control(row):,.0f} Hz, {row['executed_steps']} actions per call",
             "late at 50 Hz": f"{share(row['deadline_misses']['50'])} % of calls",

@@ -8,6 +8,7 @@ import pandas as pd
 
 from bench.report import curves as report_curves
 from bench.report import selection, spread
+from bench.report.coverage import unfinished
 from bench.report.measures import ALL, groups, split, suite_title
 from bench.report.realtime import WORDS
 from bench.report.tradeoff import points
@@ -32,6 +33,7 @@ def index(context: Context) -> str:
     sizes = ((len(spec["methods"]), "method"), (len(spec["tasks"]), "task"), (len(spec["seeds"]), "training seed"))
     parts = [f"{n} {word}{'s' * (n != 1)}" for n, word in sizes]
     about = ", ".join([*parts, f"{spec['episodes']} episodes each, profile {spec['profile']}"])
+    warning = unfinished(context.run, context.measures)
     tables = context.tables
     sections = [
         section("leaderboard-section", "Leaderboard", filters(context), leaderboard(context)),
@@ -55,7 +57,8 @@ def index(context: Context) -> str:
     body = join(
         el("a", "Skip to the leaderboard", href="#leaderboard-section", class_="skip"),
         el("header", el("p", "Visuomotor Bench", class_="eyebrow"), el("h1", context.name),
-           el("p", about, class_="about"), lead(context), _contents()),
+           el("p", about, [". ", el("strong", warning)] if warning else None, class_="about"), lead(context),
+           _contents()),
         el("main", sections),
         el("footer", el("p", "Made from the records of the run and from nothing else. ",
                         "With few episodes claims belong to suites, not to single tasks.")),

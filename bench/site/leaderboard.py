@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -77,18 +77,7 @@ def lead(context: Context) -> Html | None:
     scored = [row for row in rows if isinstance(row.get("success"), Estimate)]
     if not scored:
         return None
-    covered = max(_number(row["tasks"]) for row in scored)
-    scored = [row for row in scored if row["tasks"] == covered]  # a mean over fewer tasks compares with none
-    best = max(scored, key=_success)
-    top = [row for row in scored if _success(row) == _success(best)]
-    names = " and ".join(str(row["method"]) for row in top)
-    parts = [el("strong", names), f" succeed{'s' * (len(top) == 1)} most often: {100 * _success(best):.1f} %."]
-    tied = [str(row["method"]) for row in scored if row.get("best") and row not in top]
-    worse = [str(row["method"]) for row in scored if row.get("best") == "" and row not in top]
-    if tied:
-        parts.append(f" Not shown to be worse: {', '.join(tied)}.")
-    if worse:
-        parts.append(f" Shown to be worse: {', '.join(worse)}.")
+    parts = list(_ranking(context, scored))
     timed = [row for row in rows if isinstance(row.get("e2e_ms"), float)]
     if timed:
         fastest = min(timed, key=lambda row: _number(row["e2e_ms"]))
@@ -96,6 +85,32 @@ def lead(context: Context) -> Html | None:
         parts += [" Fastest: ", el("strong", fastest["method"]), f", {_ms(fastest)} per call"]
         parts.append(f"; slowest: {slowest['method']}, {_ms(slowest)}." if len(timed) > 1 else ".")
     return el("p", parts, class_="lead")
+
+
+def _ranking(context: Context, scored: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    """Who succeeds most often, among the most methods with the same tasks: means over others do not compare."""
+    ran = context.measures.cells.groupby("variant")["task"].agg(frozenset)
+    sets = [ran[row["method"]] for row in scored]
+    tasks = max(sets, key=lambda own: (sets.count(own), len(own)))
+    ranked = [row for row, own in zip(scored, sets, strict=True) if own == tasks]
+    spec, unfinished = context.run.manifest["spec"], bool(context.measures.missing)
+    if unfinished and len(ranked) == 1 < len(spec["methods"]):
+        yield "The run is unfinished: no two methods were run on the same tasks, so none is ranked."
+        return
+    best = max(map(_success, ranked))
+    top = [row for row in ranked if _success(row) == best]
+    yield el("strong", " and ".join(str(row["method"]) for row in top))
+    yield f" succeed{'s' * (len(top) == 1)} most often"
+    yield f" on {len(tasks)} of {len(spec['tasks'])} tasks" if unfinished else ""
+    yield f": {100 * best:.1f} %{'; the run is unfinished' * unfinished}."
+    others = [row for row in ranked if row not in top]
+    for words, rows in (
+        ("Not shown to be worse", [row for row in others if row.get("best")]),
+        ("Shown to be worse", [row for row in others if row.get("best") == ""]),
+        ("Not ranked, as not run on the same tasks", [row for row in scored if row not in ranked]),
+    ):
+        if rows:
+            yield f" {words}: {', '.join(str(row['method']) for row in rows)}."
 
 
 def success_cell(found: Value, mark: Value = None, sort: bool = True) -> Html:
