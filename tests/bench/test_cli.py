@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
 
 from bench import cli
 from tests.fakes import FakeMethod
@@ -92,9 +93,12 @@ class TestWithFakes:
         assert "1 cells in error, their 2 episodes count as failures" in capsys.readouterr().out
 
     @pytest.mark.parametrize("kind", ["safetensors", "json"])
+    @pytest.mark.parametrize("terminal", [False, True])
     def test_a_damaged_checkpoint_is_named_and_made_again(
-        self, kind: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+        self, kind: str, terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
     ) -> None:
+        monkeypatch.setattr("bench.report.save", lambda *_: [])  # pictures take most of the time
+        monkeypatch.setattr(cli.measure, "make_console", lambda: Console(width=200, force_terminal=terminal))
         call(monkeypatch, *self.RUN, "base", "--out", "one")
         for file in Path("cache").glob(f"*.{kind}"):
             file.write_bytes(file.read_bytes()[:-9] + b"damaged!\n")
