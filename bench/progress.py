@@ -116,9 +116,7 @@ class BarDisplay:
             self._bars.update(bar, completed=done, total=max(self._planned[kind], done + len(under_way)), note=names)
         left = f"{duration(self._clock.elapsed)} gone, about {duration(self._clock.left)} left"
         done = self._done.total()
-        self._bars.update(
-            self._total, completed=done, total=max(self._planned.total(), done + len(running)), note=left
-        )
+        self._bars.update(self._total, completed=done, total=max(self._planned.total(), done + len(running)), note=left)
 
     def finish(self, unit: Unit, seconds: float, outcome: str) -> None:
         """Count it; errors stay on the screen."""
