@@ -17,13 +17,16 @@ from bench.console import say
 from bench.demo_import import resolve
 from bench.interfaces import UserError, unknown
 from bench.plan import make_plan, plan_key
-from bench.spec import RunSpec, make_spec
+from bench.runtimes import check_runtime
+from bench.spec import RunSpec, Variant, make_spec
 from bench.stats import MARGIN
 from bench.store import Run, load_run
 from bench.weights import require_weights
 
 RESULTS, REPORTS = Path("results"), Path("reports")
 DEVICES = ("auto", "cpu", "cuda")
+CELL_TIMEOUT_S = 0.1, 1e9
+"""From, to: a timer of the system takes nothing longer than that on all platforms."""
 
 AnyPath = str | PathLike[str]
 
@@ -138,12 +141,22 @@ def prepare(
         raise UserError(f"workers must be 0 or more, got {workers}")
     if workers_per_gpu < 1:
         raise UserError(f"workers_per_gpu must be 1 or more, got {workers_per_gpu}")
+    if workers_per_gpu > 1 and device == "cpu":
+        raise UserError(f"workers_per_gpu {workers_per_gpu}: no worker uses a GPU without --device cuda")
+    if workers_per_gpu > 1 and workers == 0:
+        raise UserError(f"workers_per_gpu {workers_per_gpu}: --workers 0 is one worker, this process")
+    if cell_timeout_s is not None and not CELL_TIMEOUT_S[0] <= cell_timeout_s <= CELL_TIMEOUT_S[1]:
+        raise UserError(
+            "cell_timeout must be from {:g} to {:g} seconds, got {:g}".format(*CELL_TIMEOUT_S, cell_timeout_s)
+        )
     if ray_address and workers == 0:
         raise UserError("--workers 0 works in this process, --ray-address on a cluster: give one of them")
     torch_device = find_device(device)
     artefacts = Cache(Path(cache) if cache else (Path(out).parent if out else RESULTS) / "cache")
     imports = resolve(demos, artefacts)
     spec = make_spec(methods, tasks, seeds, profile, episodes, control_hz=control_hz, demos=imports.keys)
+    for name in spec.methods:
+        check_runtime(Variant.parse(name).runtime, torch_device)
     require_weights(make_plan(spec, torch_device), artefacts)
     imports.check_images(spec, artefacts)
     for note in imports.notes:

@@ -12,15 +12,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 from rich.console import Console
 
-from bench.artifacts import Cache, DamagedError, write_atomically
+from bench.artifacts import Cache, DamagedError, StorageError, write_atomically
 from bench.console import say
 from bench.costs import Costs
 from bench.driver import RETRIES, Driver, ReadRows, State, find_missing, put_in_order, repair
 from bench.executor import Executor, InProcessExecutor
 from bench.hardware import fingerprint
+from bench.interfaces import UserError
 from bench.latency_job import LatencyJob, run_job
 from bench.latency_stage import latency_jobs, missing_jobs, timed_variants
 from bench.plan import Kind, Unit, make_plan, plan_key, realtime_units
@@ -29,6 +29,7 @@ from bench.provenance import git_state, packages
 from bench.ray_executor import RayExecutor
 from bench.spec import RunSpec
 from bench.store import MANIFEST, RunFolder, iterate_rows, load_run, read_manifest, read_replays
+from bench.thread_modes import usable_cores
 from bench.worker import versions
 
 OK, INTERRUPTED, CELLS_IN_ERROR = 0, 130, 3
@@ -68,7 +69,7 @@ def run(spec: RunSpec, settings: Settings, console: Console) -> int:
         if plan.has_work:
             _write_manifest(folder, settings, units, 0.0)
         try:
-            _do(plan, folder, cache, costs, settings, console)
+            untimed = _do(plan, folder, cache, costs, settings, console)
         except KeyboardInterrupt:
             console.print(
                 f"\nstopped; nothing is lost, the same command goes on from here: {settings.out}", markup=False
@@ -77,7 +78,7 @@ def run(spec: RunSpec, settings: Settings, console: Console) -> int:
         finally:
             if plan.has_work:
                 _write_manifest(folder, settings, units, time.monotonic() - started)
-    return _report(settings, console)
+    return _report(settings, untimed, console)
 
 
 @dataclass(frozen=True)
@@ -105,13 +106,15 @@ def _survey(units: Sequence[Unit], rows: ReadRows, cache: Cache, spec: RunSpec, 
 
 def _do(
     plan: Plan, folder: RunFolder, cache: Cache, costs: Costs, settings: Settings, console: Console
-) -> None:  # fmt: skip
+) -> list[LatencyJob]:  # fmt: skip
+    """Do all that is left; returns what could not be timed."""
     units = plan.state.units
     failed = drive(plan.state, {}, folder, cache, costs, settings, console)
     jobs = latency_jobs(units, settings.device, failed) if settings.latency else []
     _measure_latency(missing_jobs(jobs, folder.rows), folder, cache, console)
     late = realtime_units(units, folder.spec.control_hz, timed_variants(jobs, folder.rows))
     drive(find_missing(late, folder.each, cache), failed, folder, cache, costs, settings, console)
+    return missing_jobs(jobs, folder.rows)
 
 
 def drive(
@@ -136,7 +139,7 @@ def _executor(settings: Settings, open_units: int) -> Executor:
         return InProcessExecutor(settings.device, settings.cell_timeout_s)
     workers = settings.workers
     if workers is None and not settings.ray_address:
-        workers = min(_cores(), open_units)
+        workers = min(usable_cores(), open_units)
     return RayExecutor(
         workers, settings.ray_address, settings.device, settings.cell_timeout_s, settings.workers_per_gpu
     )
@@ -148,12 +151,8 @@ def _places(settings: Settings) -> int:
 
     if settings.workers == 0:
         return 1
-    most = settings.workers or _cores()
+    most = settings.workers or usable_cores()
     return min(most, torch.cuda.device_count() * settings.workers_per_gpu) if settings.device == "cuda" else most
-
-
-def _cores() -> int:
-    return psutil.cpu_count(logical=False) or 1
 
 
 def _check_writable(*folders: Path) -> None:
@@ -177,12 +176,14 @@ def _measure_latency(jobs: Sequence[LatencyJob], folder: RunFolder, cache: Cache
         try:
             with latency_display(console, f"{job.mode}: ") as show:
                 rows = run_job(job, cache, on_progress=show)
-        except (RuntimeError, DamagedError) as error:
+        except StorageError:
+            raise
+        except (RuntimeError, UserError) as error:
             if isinstance(error, DamagedError):  # the same command makes it again
                 cache.set_aside(error.key)
             failure = {
                 "schema": "error/1", "key": job.row_key(0), "unit": "latency", "task": task, "method": None,
-                "training_seed": job.units[0].training_seed, "error": str(error).splitlines()[-1],
+                "training_seed": job.units[0].training_seed, "error": f"{job.mode}: {str(error).splitlines()[-1]}",
                 "traceback": str(error),
             }  # fmt: skip
             folder.append("errors", [failure])
@@ -240,7 +241,7 @@ def _print_plan(plan: Plan, costs: Costs, spec: RunSpec, settings: Settings, con
     say(console, f"records: {settings.out}   artefacts: {settings.cache}")
 
 
-def _report(settings: Settings, console: Console) -> int:
+def _report(settings: Settings, untimed: Sequence[LatencyJob], console: Console) -> int:
     from bench.report import realtime_table, summary_table, write_report
     from bench.site import write_site
 
@@ -253,7 +254,6 @@ def _report(settings: Settings, console: Console) -> int:
         console.print(realtime_table(run_data).to_rich())
     both = [rows[["key", "error"]] for rows in (run_data.episodes, run_data.realtime) if not rows.empty]
     failed = [key for rows in both for key in rows["key"][rows["error"].notna()]]
-    untimed = set(run_data.episodes["suite"]) - set(run_data.latency["suite"]) if settings.latency else set()
     if failed:
         say(
             console,
@@ -261,6 +261,9 @@ def _report(settings: Settings, console: Console) -> int:
             f"{settings.out / 'errors.jsonl'} says why; the same command tries again what has not been evaluated",
             "red",
         )
+    if untimed:
+        names = ", ".join(f"{job.units[0].task.id} ({job.mode})" for job in untimed)
+        say(console, f"not timed: {names}; the same command tries again", "red")
     say(console, f"report: {files[0]}")
     say(console, f"site: {site}")
     return CELLS_IN_ERROR if failed or untimed else OK

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -112,8 +111,7 @@ def run_unit(
         raise
     except Exception as error:
         failed = _failed(unit.key, error)
-        with suppress(Exception):  # simulators that something went wrong in are not used again
-            worker.close()
+        worker.close()  # simulators that something went wrong in are not used again
         return failed
 
 

@@ -20,6 +20,7 @@ from bench.latency_job import LatencyJob, budget_of, run_job
 from bench.plan import Kind, make_plan
 from bench.progress import duration, latency_display
 from bench.records import LatencyRow
+from bench.runtimes import check_runtime
 from bench.spec import Variant, make_spec, profile
 from bench.thread_modes import CPU1, CPUN, modes_for
 from bench.weights import require_weights
@@ -90,7 +91,7 @@ def _compare(request: Request, console: Console) -> None:
 
 
 def make_jobs(request: Request) -> list[LatencyJob]:
-    """A job per thread mode. Raises `UserError` for names that do not exist."""
+    """A job per thread mode. Raises `UserError` for names that do not exist and runtimes of other devices."""
     spec = make_spec(request.methods, [request.task], [request.seed], request.profile, episodes=1)
     if len(spec.tasks) != 1:
         raise UserError(f"--task '{request.task}' stands for {len(spec.tasks)} tasks: name one, as in {spec.tasks[0]}")
@@ -98,6 +99,8 @@ def make_jobs(request: Request) -> list[LatencyJob]:
     require_weights(plan, Cache(request.cache))
     units = tuple(u for u in plan if u.kind is Kind.EVALUATE)
     variants = tuple(Variant.parse(text) for text in spec.methods)
+    for variant in variants:
+        check_runtime(variant.runtime, request.device)
     checkpoints = tuple(str(unit.checkpoint) for unit in units)
     budget = _budget(request)
     return [

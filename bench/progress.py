@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol
@@ -87,17 +88,18 @@ class BarDisplay:
             transient=True,
         )
         self._stage: dict[Kind, TaskID] = {}
-        self._done: dict[Kind, int] = {}
+        self._planned: Counter[Kind] = Counter()
+        self._done: Counter[Kind] = Counter()  # more than planned where what was damaged is made again
         self._drawn = 0.0
 
     def start(self, units: Sequence[Unit], clock: Clock) -> None:
         """Show a bar for each stage that has work."""
         self._clock = clock
         self._total = self._bars.add_task("all", total=len(units), note="")
-        for kind, name in STAGES.items():
-            if count := sum(u.kind is kind for u in units):
-                self._stage[kind] = self._bars.add_task(name, total=count, note="")
-                self._done[kind] = 0
+        self._planned = Counter(u.kind for u in units)
+        for kind in STAGES:
+            if self._planned[kind]:
+                self._add_stage(kind)
         self._bars.start()
 
     def update(self, running: Mapping[str, tuple[Unit, float]]) -> None:
@@ -105,12 +107,16 @@ class BarDisplay:
         if time.monotonic() - self._drawn < self.EVERY_S:
             return
         self._drawn = time.monotonic()
+        for kind in {u.kind for u, _ in running.values()} - self._stage.keys():
+            self._add_stage(kind)
         for kind, bar in self._stage.items():
             under_way = [(u, f) for u, f in running.values() if u.kind is kind]
             names = ", ".join(f"{_short(u)} {f:.0%}" for u, f in under_way[:NAMED])
-            self._bars.update(bar, completed=self._done[kind], note=names)
+            done = self._done[kind]
+            self._bars.update(bar, completed=done, total=max(self._planned[kind], done + len(under_way)), note=names)
         left = f"{duration(self._clock.elapsed)} gone, about {duration(self._clock.left)} left"
-        self._bars.update(self._total, completed=sum(self._done.values()), note=left)
+        done = self._done.total()
+        self._bars.update(self._total, completed=done, total=max(self._planned.total(), done + len(running)), note=left)
 
     def finish(self, unit: Unit, seconds: float, outcome: str) -> None:
         """Count it; errors stay on the screen."""
@@ -125,6 +131,9 @@ class BarDisplay:
     def stop(self) -> None:
         """Remove the bars."""
         self._bars.stop()
+
+    def _add_stage(self, kind: Kind) -> None:
+        self._stage[kind] = self._bars.add_task(STAGES.get(kind, str(kind)), total=self._planned[kind], note="")
 
 
 class LineDisplay:

@@ -26,12 +26,16 @@ _COMPILERS = ("g++", "clang++", "c++")
 Forward = Callable[..., Tensor]
 
 
-def check_runtime(runtime: str) -> None:
-    """Raise `UserError` for a runtime that does not exist or is not installed."""
+def check_runtime(runtime: str, device: str | None = None) -> None:
+    """Raise `UserError` for a runtime that does not exist, is not installed or does not know ``device``."""
     if runtime not in RUNTIMES:
         raise unknown("runtime", runtime, RUNTIMES)
     if reason := unavailable(runtime):
         raise UserError(f"runtime '{runtime}': {reason}")
+    if runtime == ONNX and device not in (None, "cpu"):
+        raise UserError(f"runtime '{ONNX}' runs on the CPU, not on {device}; choose --device cpu or '{COMPILE}'")
+    if runtime == GRAPH and device == "cpu":
+        raise UserError(f"runtime '{GRAPH}' runs on a GPU: choose --device cuda or the runtime '{ONNX}'")
 
 
 def unavailable(runtime: str) -> str | None:
@@ -57,13 +61,9 @@ def use_runtime(method: Method, runtime: str, device: str = "cpu") -> None:
     Raises:
         UserError: the runtime is missing, does not know the device, or the method names no ``parts``.
     """
-    check_runtime(runtime)
+    check_runtime(runtime, device)
     if runtime == EAGER:
         return
-    if runtime == ONNX and device != "cpu":
-        raise UserError(f"runtime '{ONNX}' runs on the CPU, not on {device}; choose --device cpu or '{COMPILE}'")
-    if runtime == GRAPH and device == "cpu":
-        raise UserError(f"runtime '{GRAPH}' runs on a GPU: choose --device cuda or the runtime '{ONNX}'")
     parts: dict[str, nn.Module] | None = getattr(method, "parts", None)
     if parts is None:
         raise UserError(f"{method.spec.name} cannot run by '{runtime}': it names no `parts` (docs/latency.md)")

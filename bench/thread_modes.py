@@ -33,8 +33,11 @@ def enter(mode: str) -> None:
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 
-def _threads(mode: str) -> int:
-    if mode != CPUN:
-        return 1
+def usable_cores() -> int:
+    """Physical cores, as far as this process may run on them."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(psutil.cpu_count(logical=False) or allowed, allowed)
+
+
+def _threads(mode: str) -> int:
+    return usable_cores() if mode == CPUN else 1

@@ -171,6 +171,13 @@ class DemosDiverge(FakeTask):
         return seen._replace(point_cloud=seen.point_cloud * np.float32(np.inf))
 
 
+class NeverCloses(FakeTask):
+    """Raises when it is to be freed."""
+
+    def close(self) -> None:
+        raise RuntimeError("viewer already gone")
+
+
 TASKS = {
     "fake/diverges": Diverges,
     "fake/reward-diverges": RewardDiverges,
@@ -178,6 +185,7 @@ TASKS = {
     "fake/odd-success": OddSuccess,
     "fake/demos-diverge": DemosDiverge,
     "fake/writes": Writes,
+    "fake/never-closes": NeverCloses,
 }
 
 

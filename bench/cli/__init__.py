@@ -49,7 +49,7 @@ def main() -> None:
         message = getattr(error, "format_message", None)
         if message is None:
             raise
-        if not sys.argv[1:]:  # the help has been printed
+        if not message():  # no command was named, and the help has been printed
             sys.exit(2)
         _complain(f"{message().rstrip('.')}; see --help")
 

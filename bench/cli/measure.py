@@ -80,7 +80,7 @@ def run(
     """Measure: demos, training, evaluation, latency, report.
 
     The same command again does what is missing and nothing else. Ctrl-C ends what is under way and stops, twice stops
-    at once; nothing is lost. Exit code 3: a cell ended in an error.
+    at once; nothing is lost. Exit code 3: a cell ended in an error, or a latency could not be measured.
 
     Examples:
 

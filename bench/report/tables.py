@@ -184,9 +184,9 @@ def errors(run: Run) -> Table:
     counts = pd.concat([paused, late.assign(error="in real time: " + late["error"])]).groupby(cell, sort=True).size()
     rows = [dict(zip(("task", "method", "training_seed", "error"), key, strict=True)) for key in counts.index]
     rows = [row | {"episodes": int(n)} for row, n in zip(rows, counts, strict=True)]
-    failed = run.errors[(run.errors["unit"] == "latency") & ~run.errors["task"].isin(run.latency["task"])]
-    for task, own in failed.groupby("task", sort=True):
-        rows.append({"task": str(task), "error": f"not timed: {own['error'].iloc[-1]}"})
+    failed = run.errors[(run.errors["unit"] == "latency") & ~run.errors["key"].isin(run.latency["key"])]
+    last = failed.drop_duplicates("key", keep="last").sort_values("task", kind="stable")
+    rows += [{"task": task, "error": f"not timed: {error}"} for task, error in zip(last.task, last.error, strict=True)]
     return Table("Errors", columns, rows)
 
 

@@ -52,11 +52,21 @@ def test_run_load_and_compare(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
         ({"workers": -1}, "0 or more, got -1"),
         ({"workers": 0, "ray_address": "auto"}, "give one of them"),
         ({"seeds": []}, "one seed"),
+        ({"cell_timeout": -1.0}, "from 0.1 to 1e\\+09 seconds, got -1"),
+        ({"cell_timeout": float("inf")}, "got inf"),
+        ({"cell_timeout": float("nan")}, "got nan"),
+        ({"workers_per_gpu": 2}, "--device cuda"),
+        ({"workers_per_gpu": 2, "device": "cuda", "workers": 0}, "one worker, this process"),
+        ({"methods": "base+onnx", "device": "cuda"}, "runs on the CPU, not on cuda"),
+        ({"methods": "base+graph"}, "choose --device cuda"),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_written(
-    arguments: dict[str, object], message: str, tmp_path: Path
+    arguments: dict[str, object], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    monkeypatch.setattr("bench.runtimes.importlib.util.find_spec", lambda name: name)
     with pytest.raises(UserError, match=message):
         bench.run(**{"methods": "base", "tasks": "fake/walk", **arguments})  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())

@@ -13,6 +13,7 @@ from rich.console import Console
 
 import bench
 from bench import app
+from bench.artifacts import StorageError
 from bench.interfaces import UserError
 from bench.spec import Variant, make_spec
 
@@ -40,7 +41,7 @@ class Timings:
         return {
             "schema": "latency/2", "key": job.row_key(i), "suite": "fake", "task": unit.task.id, "profile": "smoke",
             "method": variant.method, "variant": str(variant), "training_seed": unit.training_seed, "device": "cpu",
-            "mode": "cpu1", "threads": 1, "checkpoint": "0" * 64, "n": 1, "nfe": 1, "executed_steps": 3, "horizon": 4,
+            "mode": job.mode, "threads": 1, "checkpoint": "0" * 64, "n": 1, "nfe": 1, "executed_steps": 3, "horizon": 4,
             "flags": {"dtype": "float32", "tf32": False, "autocast": False, "runtime": "eager"},
             "params": 8, "params_network": 8, "checkpoint_bytes": 1, "flops": None, "t_policy": clock,
             "t_encode": clock, "t_sample": clock, "t_e2e": clock,
@@ -182,6 +183,55 @@ def test_a_latency_that_cannot_be_measured_is_an_error_of_its_cells(tmp_path: Pa
     timings.ms = MS
     assert run()[0] == 0
     assert all(r["error"] is None for r in rows(tmp_path))
+
+
+def test_a_latency_refused_by_its_process_leaves_a_report(tmp_path: Path, run: Run, monkeypatch) -> None:
+    def refuse(*_: object, **__: object) -> list[dict]:
+        raise UserError("base cannot run by 'onnx': it names no `parts`")
+
+    monkeypatch.setattr(app, "run_job", refuse)
+    assert run(["base"], hz=None)[0] == 3
+    assert [(e["unit"], e["error"]) for e in rows(tmp_path, "errors")] == [
+        ("latency", "cpu1: base cannot run by 'onnx': it names no `parts`")
+    ]
+    page = (tmp_path / "reports" / "run" / "README.md").read_text(encoding="utf-8")
+    assert "not timed: cpu1: base cannot run by" in page
+
+
+def test_a_thread_mode_that_could_not_be_timed_is_an_error_until_it_is(
+    tmp_path: Path, timings: Timings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start() -> tuple[int, str, str]:
+        console = Console(file=io.StringIO(), width=200)
+        places = (tmp_path / "run", tmp_path / "cache", tmp_path / "reports")
+        spec = make_spec(["base"], ["fake/walk"], profile_name="lite", episodes=2)
+        code = app.run(spec, app.Settings(*places, 0, None, "cpu", False), console)
+        return code, console.file.getvalue(), (tmp_path / "reports" / "run" / "README.md").read_text(encoding="utf-8")
+
+    def one_thread_only(job: app.LatencyJob, *arguments: object, **options: object) -> list[dict]:
+        if job.mode == "cpuN":
+            raise RuntimeError("killed: out of memory")
+        return timings(job, *arguments, **options)
+
+    monkeypatch.setattr("bench.report.save", lambda *_: [])
+    monkeypatch.setattr(app, "run_job", one_thread_only)
+    code, said, page = start()
+    assert code == 3
+    assert "not timed: fake/walk (cpuN)" in said
+    assert "not timed: cpuN: killed: out of memory" in page
+    monkeypatch.setattr(app, "run_job", timings)
+    code, said, page = start()
+    assert code == 0
+    assert "not timed" not in said + page
+
+
+def test_a_full_disk_in_the_latency_stage_stops_the_run(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> list[dict]:
+        raise StorageError("latency.jsonl cannot be written")
+
+    monkeypatch.setattr(app, "run_job", full)
+    with pytest.raises(StorageError):
+        run(["base"], hz=None)
 
 
 def test_a_failed_training_takes_its_cells_along_and_no_others(tmp_path: Path, run: Run, timings: Timings) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
 
 from bench import cli
 from tests.fakes import FakeMethod
@@ -92,9 +94,12 @@ class TestWithFakes:
         assert "1 cells in error, their 2 episodes count as failures" in capsys.readouterr().out
 
     @pytest.mark.parametrize("kind", ["safetensors", "json"])
+    @pytest.mark.parametrize("terminal", [False, True])
     def test_a_damaged_checkpoint_is_named_and_made_again(
-        self, kind: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+        self, kind: str, terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
     ) -> None:
+        monkeypatch.setattr("bench.report.save", lambda *_: [])  # pictures take most of the time
+        monkeypatch.setattr(cli.measure, "make_console", lambda: Console(width=200, force_terminal=terminal))
         call(monkeypatch, *self.RUN, "base", "--out", "one")
         for file in Path("cache").glob(f"*.{kind}"):
             file.write_bytes(file.read_bytes()[:-9] + b"damaged!\n")
@@ -118,6 +123,15 @@ class TestWithFakes:
         output = capsys.readouterr()
         assert "with 4 workers\n" in output.out + output.err
         assert "no GPU" not in output.out + output.err
+
+    @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="needs processor affinity")
+    def test_no_more_workers_than_cores_that_may_be_used(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    ) -> None:
+        monkeypatch.setattr("psutil.cpu_count", lambda logical=True: 64)
+        monkeypatch.setattr("os.sched_getaffinity", lambda _: {3, 5})
+        call(monkeypatch, "run", "--methods", "base,student", "--tasks", "fake/walk,fake/run", "--dry-run")
+        assert "with 2 workers\n" in capsys.readouterr().out
 
     def test_a_dry_run_counts_what_is_done(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
@@ -166,6 +180,16 @@ class TestWithFakes:
         for option in ("--cache", "--reports", "--out"):
             assert call(monkeypatch, *self.RUN, "base", option, "file") == 2
             assert "file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [[], ["demos"], ["checkpoints"]])
+def test_no_command_is_the_help_alone(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    assert call(monkeypatch, *command) == 2
+    output = capsys.readouterr()
+    assert "--help" in output.out
+    assert output.err == ""
 
 
 def test_help_has_examples(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:

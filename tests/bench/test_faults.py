@@ -20,6 +20,7 @@ from bench.artifacts import Cache, StorageError
 from bench.interfaces import UserError
 from bench.spec import make_spec
 from bench.store import RunFolder, load_run
+from bench.worker import Worker
 from tests.faulty import FaultyRegistry
 
 
@@ -105,6 +106,18 @@ def test_a_method_that_hangs_is_stopped_where_it_hung(tmp_path: Path, sound: lis
     code, said = run(tmp_path, "hangs,base", cell_timeout_s=2.0)
     check_one_error(tmp_path, code, said, "took longer than the limit of 2 s", sound)
     assert "time.sleep(3600)" in rows(tmp_path, "errors")[0]["traceback"]
+
+
+def test_a_simulator_that_cannot_be_closed_harms_nobody(tmp_path: Path, sound: list[dict]) -> None:
+    """Not the next task of the worker, nor its own, which gets simulators anew."""
+    code, said = run(tmp_path, "base", "fake/never-closes,fake/walk")
+    assert code == 0, said
+    assert [e for e in rows(tmp_path, "episodes") if e["task"] == "fake/walk"] == sound
+    worker = Worker()
+    first = worker._simulators("fake/never-closes", 2)
+    worker.close()
+    worker.close()
+    assert not set(map(id, first)) & set(map(id, worker._simulators("fake/never-closes", 2)))
 
 
 def test_actions_out_of_range_are_clipped(tmp_path: Path) -> None:

@@ -45,6 +45,11 @@ class TestPlan:
         assert jobs[0].row_key(0) != jobs[1].row_key(0)
         assert [job.mode for job in make_jobs(request(threads="both", device="cuda"))] == ["gpu"]
 
+    def test_a_runtime_that_does_not_know_the_device_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+        with pytest.raises(UserError, match="choose --device cuda"):
+            make_jobs(request(methods=("base+graph",)))
+
     def test_a_number_of_calls_means_just_that(self) -> None:
         assert make_jobs(request(calls=30))[0].budget == Budget(8, 30, 0.0, 0.2)
         assert make_jobs(request(seconds=7.0, blocks=5))[0].budget == Budget(5, 1, 7.0, 0.2)

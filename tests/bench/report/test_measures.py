@@ -161,9 +161,18 @@ def test_a_suite_is_timed_once_for_all_its_groups() -> None:
 
 def test_timings_that_failed_are_listed() -> None:
     run = make_run(TASKS[:1], {"dp3": 0.9}, latency=False)
-    failure = {"unit": "latency", "task": TASKS[0], "training_seed": 0, "error": "MemoryError"}
-    (row,) = tables.errors(with_rows(run, errors=pd.DataFrame([failure], columns=run.errors.columns))).rows
-    assert row == {"task": TASKS[0], "error": "not timed: MemoryError"}
+    failure = {"unit": "latency", "task": TASKS[0], "training_seed": 0, "key": "a", "error": "MemoryError"}
+    failures = [failure, {**failure, "error": "killed"}, {**failure, "key": "b"}]  # twice in one thread mode
+    rows = tables.errors(with_rows(run, errors=pd.DataFrame(failures, columns=run.errors.columns))).rows
+    assert rows == [{"task": TASKS[0], "error": f"not timed: {what}"} for what in ("killed", "MemoryError")]
+
+
+def test_a_mode_that_failed_is_listed_beside_one_that_was_timed() -> None:
+    run = make_run(TASKS[:1], {"dp3": 0.9})
+    failure = {"unit": "latency", "task": TASKS[0], "training_seed": 0, "error": "killed"}
+    failures = [{**failure, "key": "untimed"}, {**failure, "key": run.latency["key"].iloc[0]}]
+    (row,) = tables.errors(with_rows(run, errors=pd.DataFrame(failures, columns=run.errors.columns))).rows
+    assert row == {"task": TASKS[0], "error": "not timed: killed"}
 
 
 def test_errors_are_listed_by_cell() -> None:
