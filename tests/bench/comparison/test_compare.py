@@ -243,6 +243,15 @@ def test_exact_episodes_on_the_same_machine() -> None:
     assert not elsewhere.regression
 
 
+def test_runs_on_other_gpus_need_not_be_equal() -> None:
+    def of(device: str, *gpus: str) -> dict[str, Any]:
+        return {"versions": {}, "device": device, "hardware": {"cpu": "x", "gpus": gpus}}
+
+    assert not same_machine(of("cuda", "A100"), of("cuda", "H100"))
+    assert same_machine(of("cuda", "A100"), of("cuda", "A100", "A100"))
+    assert same_machine(of("cpu"), of("cpu", "A100"))  # not used
+
+
 def test_json_and_markdown() -> None:
     base = make()
     found: Comparison = compare(base, losing(base, "sdm"))
