@@ -164,7 +164,7 @@ def prepare(
     if not dry_run:
         imports.keep(artefacts)
     folder = Path(out) if out else RESULTS / _run_name(spec, ",".join(tasks), torch_device)
-    command = _command(spec, folder, demos)
+    command = _command(spec, folder, demos, artefacts.folder, torch_device)
     return spec, app.Settings(
         folder, artefacts.folder, Path(reports), workers, ray_address, torch_device, dry_run,
         cell_timeout_s=cell_timeout_s, command=command, workers_per_gpu=workers_per_gpu,
@@ -194,10 +194,12 @@ def _run_name(spec: RunSpec, tasks: str, device: str) -> str:
     return f"{words[:40]}-{spec.profile}{rate}-{plan_key(make_plan(spec, device))[:8]}"
 
 
-def _command(spec: RunSpec, out: Path, demos: Mapping[str, str]) -> str:
+def _command(spec: RunSpec, out: Path, demos: Mapping[str, str], cache: Path, device: str) -> str:
     """The command line that does the same."""
     words = ["bench", "run", "--methods", ",".join(spec.methods), "--tasks", ",".join(spec.tasks)]
     words += ["--seeds", ",".join(map(str, spec.seeds)), "--profile", spec.profile, "--episodes", str(spec.episodes)]
     words += ["--control-hz", str(spec.control_hz)] if spec.control_hz else []
     words += [word for task, source in demos.items() for word in ("--demos", f"{task}={source}")]
+    words += ["--device", device] if device != "cpu" else []
+    words += ["--cache", str(cache)] if cache != out.parent / "cache" else []
     return shlex.join([*words, "--out", str(out)])

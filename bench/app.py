@@ -50,6 +50,7 @@ class Settings:
     cell_timeout_s: float | None = None  # the time that a unit of work may take
     retries: int = RETRIES  # of units whose worker died
     workers_per_gpu: int = 1  # that share it, where that is the device
+    temporary: bool = False  # the folders go after it: nothing points there, no report is written
     command: str | None = None  # as kept in the manifest; None: the command line of this process
 
 
@@ -71,14 +72,15 @@ def run(spec: RunSpec, settings: Settings, console: Console) -> int:
         try:
             untimed = _do(plan, folder, cache, costs, settings, console)
         except KeyboardInterrupt:
-            console.print(
-                f"\nstopped; nothing is lost, the same command goes on from here: {settings.out}", markup=False
-            )
+            if not settings.temporary:
+                console.print(
+                    f"\nstopped; nothing is lost, the same command goes on from here: {settings.out}", markup=False
+                )
             return INTERRUPTED
         finally:
             if plan.has_work:
                 _write_manifest(folder, settings, units, time.monotonic() - started)
-    return _report(settings, untimed, console)
+    return OK if settings.temporary else _report(settings, untimed, console)
 
 
 @dataclass(frozen=True)
@@ -238,7 +240,8 @@ def _print_plan(plan: Plan, costs: Costs, spec: RunSpec, settings: Settings, con
         idle = (settings.workers or 0) - _places(settings)
         if idle > 0 and not settings.ray_address:
             say(console, f"no GPU for {idle} of the workers: --workers-per-gpu lets them share one", "yellow")
-    say(console, f"records: {settings.out}   artefacts: {settings.cache}")
+    if not settings.temporary:
+        say(console, f"records: {settings.out}   artefacts: {settings.cache}")
 
 
 def _report(settings: Settings, untimed: Sequence[LatencyJob], console: Console) -> int:

@@ -7,9 +7,10 @@ from pathlib import Path
 from rich.console import Console
 
 from bench import app
+from bench.hardware import require_device
 from bench.interfaces import UserError
 from bench.spec import Variant, make_spec
-from bench.store import read_manifest
+from bench.store import iterate_rows, read_manifest
 
 
 def run_again(base: Path, folder: Path, console: Console) -> Path:
@@ -18,10 +19,14 @@ def run_again(base: Path, folder: Path, console: Console) -> Path:
     Args:
         folder: for records and artefacts; nothing of the base run's cache is used.
 
+    Cells that fail are printed with their tracebacks: the folder may be gone before anybody looks there.
+
     Raises:
-        UserError: if there is no run at ``base``, its spec is not valid any more, or the run was stopped.
+        UserError: if there is no run at ``base``, its spec is not valid any more, its device is not here, or the run
+            was stopped.
     """
     manifest = read_manifest(base)
+    require_device(manifest["device"], base)
     asked = manifest["spec"]
     if asked.get("demos"):
         raise UserError(f"{base}: made with imported demos; run it again with --demos, and compare the two folders")
@@ -32,8 +37,12 @@ def run_again(base: Path, folder: Path, console: Console) -> Path:
     )
     settings = app.Settings(
         folder / "run", folder / "cache", folder / "reports", workers=0, ray_address=None, device=manifest["device"],
-        dry_run=False, latency=False,
+        dry_run=False, latency=False, temporary=True,
     )  # fmt: skip
     if app.run(spec, settings, console) == app.INTERRUPTED:
         raise UserError("stopped before there was anything to compare")
+    for row in iterate_rows(settings.out / "errors.jsonl"):
+        what = " ".join(filter(None, (row["unit"], row["method"])))
+        console.print(f"{what} on {row['task']}, seed {row['training_seed']}:", markup=False, highlight=False)
+        console.print(row["traceback"], style="red", markup=False, highlight=False)
     return settings.out

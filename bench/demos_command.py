@@ -38,8 +38,8 @@ def export_demos(
     say(console, f"written: {out}")
 
 
-def import_demos(path: Path, task_id: str, cache: Cache, console: Console) -> None:
-    """Put a Zarr store or Minari dataset into the cache as demonstrations of a task.
+def import_demos(path: Path, task_id: str, cache: Cache, console: Console) -> str:
+    """Put a Zarr store or Minari dataset into the cache as demonstrations of a task; returns their key.
 
     Raises:
         UserError: it does not fit.
@@ -52,7 +52,7 @@ def import_demos(path: Path, task_id: str, cache: Cache, console: Console) -> No
     say(console, f"{path}: {counts(unpack_demos(artifact.data))}")
     for note in notes:
         say(console, note)
-    say(console, f"imported; train on it with: bench run --methods ... --tasks {task_id} --demos {task_id}={key}")
+    return key
 
 
 def inspect_demos(source: str, profile_name: str, cache: Cache, image: Path | None, console: Console) -> None:

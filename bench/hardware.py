@@ -12,6 +12,8 @@ from typing import Any
 import psutil
 import torch
 
+from bench.interfaces import UserError
+
 
 def fingerprint() -> dict[str, Any]:
     """Processor, memory, operating system, Python, torch and its build, GPUs."""
@@ -30,6 +32,12 @@ def fingerprint() -> dict[str, Any]:
         "cuda": torch.version.cuda if torch.cuda.is_available() else None,
         "gpu_driver": _driver(),
     }
+
+
+def require_device(device: str, run: Path) -> None:
+    """Before a run is measured again: refuse a machine without what it ran on. Raises `UserError`."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"{run}: made on a GPU, and torch finds none here; 'bench doctor' says more")
 
 
 def busy_cores(seconds: float = 0.5) -> float:

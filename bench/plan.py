@@ -164,12 +164,15 @@ def _train_units(variant: Variant, demos: Unit, seed: int, device: str) -> list[
     """The training unit of a method, after those of its teachers."""
     method, code = registry.describe(variant.method, demos.task, demos.profile.name, {})
     parents = _train_units(Variant(method.teacher), demos, seed, device) if method.teacher else []
-    key = content_key({
+    identity: dict[str, object] = {
         "protocol": PROTOCOL, "kind": "train", "method": training_identity(method), "demos": demos.key,
         "teacher": parents[-1].key if parents else None, "seed": seed, "base_seed": demos.base_seed,
         "code": code, "device": device, "after_success": demos.profile.after_success,
         "curve": [demos.profile.curve_points, demos.profile.selection_episodes],
-    })  # fmt: skip
+    }  # fmt: skip
+    if demos.imported and method.observation == "image":  # what it is tested with; the key of own demos holds it
+        identity["images"] = demos.task.images
+    key = content_key(identity)
     unit = replace(
         demos, kind=Kind.TRAIN, key=key, method=method, variant=variant, training_seed=seed, demos=demos.key,
         checkpoint=parents[-1].key if parents else None,

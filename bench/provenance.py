@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import os
 import subprocess
 from pathlib import Path
 
@@ -14,13 +15,15 @@ _RECORDS = ("results", "reports")
 
 
 def git_state(root: Path = Path(__file__).parent.parent) -> dict[str, str | bool | None]:
-    """Revision of the project's checkout, whether it was changed, and a hash of the change; all None outside git.
+    """Revision of the project's checkout, whether it was changed, and a hash of the change; all None outside of it.
+
+    A repository around ``root`` is another project's, into which this one was installed.
 
     The hash is of the difference to the revision, records and reports left out, and of the source files that git does
     not know.
     """
-    revision = _git(root, "rev-parse", "HEAD")
-    if revision is None:
+    top, revision = _git(root, "rev-parse", "--show-toplevel"), _git(root, "rev-parse", "HEAD")
+    if top is None or revision is None or Path(os.fsdecode(top.rstrip(b"\r\n"))).resolve() != root.resolve():
         return {"revision": None, "dirty": None, "diff_sha256": None}
     records = [f":(exclude){folder}" for folder in _RECORDS]
     change = _git(root, "diff", "--binary", "HEAD", "--", ".", *records) or b""

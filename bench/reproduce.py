@@ -15,7 +15,7 @@ from bench.artifacts import Cache
 from bench.comparison.matching import same_machine
 from bench.costs import Costs
 from bench.driver import FILES, find_missing
-from bench.hardware import fingerprint
+from bench.hardware import fingerprint, require_device
 from bench.interfaces import UserError
 from bench.plan import Kind, Unit, make_plan, plan_key
 from bench.provenance import git_state
@@ -43,6 +43,7 @@ def reproduce(path: Path, sample: int, workers: int | None, cache: Path | None, 
         UserError: It cannot be done: no run, nothing evaluated, or other code, simulators or device.
     """
     manifest = read_manifest(path)
+    require_device(manifest["device"], path)
     spec, units = _plan(path, manifest)
     before = {name: _by_key(iterate_rows(path / f"{name}.jsonl")) for name in ("episodes", "curves")}
     sound = {key for key, rows in before["episodes"].items() if all(row["checkpoint"] for row in rows)}
@@ -62,7 +63,7 @@ def reproduce(path: Path, sample: int, workers: int | None, cache: Path | None, 
     differ = [u for u in compared if not _compare(u, before[FILES[u.kind][0]], after[FILES[u.kind][0]], console)]
     now = {"versions": versions(), "device": manifest["device"], "hardware": fingerprint()}
     if differ and not same_machine(manifest, now):
-        console.print("other versions or another processor than the run's: equal rows are not to be expected")
+        console.print("other versions or another processor or GPU than the run's: equal rows are not to be expected")
     verdict = f"{len(differ)} of {len(compared)} differ" if differ else f"all {len(compared)} equal"
     console.print(verdict, style="red" if differ else "green", highlight=False)
     return DIFFERENT if differ else EQUAL

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from bench.cli.options import CACHE
+from bench.cli.options import CACHE, cache_option
 from bench.console import make_console, say
 from bench.interfaces import UserError
 
@@ -44,7 +44,7 @@ def checkpoints_import(
     infos = [artifact.info for artifact in found.artifacts.values()]
     tasks, seeds = ({str(i[k]): None for i in infos} for k in ("task", "seed"))
     how = f"--methods {found.variant} --tasks {','.join(tasks)} --seeds {','.join(seeds)} --profile {profile}"
-    say(console, f"imported as {found.variant}; evaluate with: bench run {how}")
+    say(console, f"imported as {found.variant}; evaluate with: bench run {how}{cache_option(cache)}")
 
 
 @app.command(name="list")

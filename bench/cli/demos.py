@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.options import CACHE
-from bench.console import make_console
+from bench.cli.options import CACHE, cache_option
+from bench.console import make_console, say
 
 app = typer.Typer(help="Export, import and look at demo sets.", no_args_is_help=True)
 CacheFolder = Annotated[Path, typer.Option("--cache", envvar="BENCH_CACHE", help="Folder of demo sets.")]
@@ -60,7 +60,10 @@ def demos_import(
     from bench.artifacts import Cache
     from bench.demos_command import import_demos
 
-    import_demos(store, task, Cache(cache), make_console())
+    console = make_console()
+    key = import_demos(store, task, Cache(cache), console)
+    how = f"--methods ... --tasks {task} --demos {task}={key}{cache_option(cache)}"
+    say(console, f"imported; train on it with: bench run {how}")
 
 
 @app.command(name="inspect")

@@ -51,7 +51,7 @@ def run(
     ] = None,
     ray_address: Annotated[
         str | None,
-        typer.Option(help="A Ray cluster to work on, as in [cyan]ray://head:10001[/cyan] or [cyan]auto[/cyan]."),
+        typer.Option(help="A Ray cluster to work on, as in [cyan]head:6379[/cyan] or [cyan]auto[/cyan]."),
     ] = None,
     device: Annotated[Device, typer.Option(help="Where networks are trained and run.")] = Device.cpu,
     workers_per_gpu: Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from enum import StrEnum
 from pathlib import Path
 
@@ -31,6 +32,11 @@ def numbers(text: str) -> list[int]:
         return [int(item) for item in items(text)]
     except ValueError:
         raise UserError(f"--seeds '{text}': write whole numbers, as in 0,1,2") from None
+
+
+def cache_option(cache: Path) -> str:
+    """What a ``bench run`` without ``--out`` must be given, after a space, to read this cache."""
+    return "" if cache == CACHE else f" --cache {shlex.quote(str(cache))}"
 
 
 def missing_suites() -> dict[str, str]:

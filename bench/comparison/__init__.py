@@ -81,7 +81,7 @@ class Comparison:
         return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
     def tables(self) -> list[Table]:
-        """Success, and latency where any was measured in both runs."""
+        """Success, and latency where the base run has any."""
         made = [Table("Success", _SUCCESS, [
             {**vars(r), "suite": suite_title(r.suite), "lost": ", ".join(r.lost_tasks)} for r in self.success
         ])]  # fmt: skip
@@ -104,18 +104,21 @@ def compare(base: Run, new: Run, *, margin: float = MARGIN, exact: bool = False)
 
     Args:
         margin: loss of mean success that would matter, as a share of one.
-        exact: ask for equal episodes where versions and processor are equal (`same_machine`).
+        exact: ``new`` is the base run again, without latency and real time: ask for equal episodes where versions and
+            hardware are equal (`same_machine`).
 
     Raises:
         UserError: if the runs cannot be compared, with every field that differs.
     """
-    pairs = pair_episodes(base, new)
+    pairs = pair_episodes(base, new, paused=exact)
     notes, changed = [], None
     if more := len(new.episodes) - len(pairs):
         notes.append(f"{more} episodes that only the new run has were left out.")
     if exact and same_machine(base.manifest, new.manifest):
         changed = changed_episodes(pairs)
     elif exact:
-        notes.append("Other versions or another processor than the base run: equal episodes were not asked for.")
-    success, latency = compare_success(pairs, margin), list(compare_latency(base, new))
+        notes.append("Other versions or another processor or GPU than the base run: equal episodes were not asked for.")
+    if unjudged := len(base.realtime):
+        notes.append(f"{unjudged} real-time episodes of the base run were not compared: no verdict is about them.")
+    success, latency = compare_success(pairs, margin), [] if exact else list(compare_latency(base, new))
     return Comparison(str(base.path), str(new.path), margin, success, latency, changed, notes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,32 +26,51 @@ class LatencyRow:
     variant: str
     clock: str
     base_ms: float
-    new_ms: float
-    ratio: Estimate | None  # new over base; None where block medians were not recorded
+    new_ms: float | None  # None where new was not timed
+    ratio: Estimate | None  # new over base; None where not both have block medians
     p: float | None  # Mann-Whitney on the block medians
     verdict: str  # slower, faster, alike, undecided, or why there is none
 
 
 def compare_latency(base: Run, new: Run) -> Iterator[LatencyRow]:
-    """Ratios of block medians, over the tasks that both runs timed in the same way."""
+    """Ratios of block medians, over the tasks that both runs timed in the same way; a row also for what new did not."""
     by = [*CELL, "device", "mode"]
     ours, theirs = (run.latency.drop_duplicates(by, keep="last") for run in (base, new))
-    timed = pd.merge(ours, theirs, on=by, suffixes=("_base", "_new"))
+    timed = pd.merge(ours, theirs, on=by, how="left", suffixes=("_base", "_new"), indicator=True)
     for (suite, variant), own in timed.groupby(["suite_base", "variant"], sort=True):
-        rows: Any = own.to_dict("records")
-        refused = next((why for row in rows if (why := _not_comparable(row))), None)
-        blocks = {side: [row[f"block_medians_{side}"] for row in rows] for side in ("base", "new")}
-        recorded = all(isinstance(medians, dict) for side in blocks.values() for medians in side)
-        for clock in CLOCKS:
-            base_ms, new_ms = (
-                float(np.exp(np.mean([np.log(row[f"{clock}_{side}"]["p50"]) for row in rows]))) for side in blocks
-            )
-            found = None
-            if recorded:
-                found = ratio_between_runs(*([medians[clock] for medians in blocks[side]] for side in ("new", "base")))
-            verdict = refused or (_verdict(found) if found else NOT_JUDGED)
-            ratio, p = found or (None, None)
-            yield LatencyRow(str(suite), str(variant), clock, base_ms, new_ms, ratio, p, verdict)
+        both, missing = (own[own["_merge"] == side].to_dict("records") for side in ("both", "left_only"))
+        if both:
+            yield from _judged(str(suite), str(variant), both)
+        if missing:
+            yield from _untimed(str(suite), str(variant), missing)
+
+
+def _judged(suite: str, variant: str, rows: Sequence[Mapping[Any, Any]]) -> Iterator[LatencyRow]:
+    refused = next((why for row in rows if (why := _not_comparable(row))), None)
+    blocks = {side: [row[f"block_medians_{side}"] for row in rows] for side in ("base", "new")}
+    recorded = all(isinstance(medians, dict) for side in blocks.values() for medians in side)
+    for clock in CLOCKS:
+        base_ms, new_ms = (_mean_ms(rows, f"{clock}_{side}") for side in blocks)
+        found = None
+        if recorded:
+            found = ratio_between_runs(*([medians[clock] for medians in blocks[side]] for side in ("new", "base")))
+        verdict = refused or (_verdict(found) if found else NOT_JUDGED)
+        ratio, p = found or (None, None)
+        yield LatencyRow(suite, variant, clock, base_ms, new_ms, ratio, p, verdict)
+
+
+def _untimed(suite: str, variant: str, rows: Sequence[Mapping[Any, Any]]) -> Iterator[LatencyRow]:
+    """A timing that is missing must not pass for one that is alike."""
+    first, more = rows[0], f" and {len(rows) - 1} more" if len(rows) > 1 else ""
+    which = f"{first['task']}, training seed {first['training_seed']}, {first['mode']} on {first['device']}"
+    verdict = f"not compared: new has no timing of {which}{more}"
+    for clock in CLOCKS:
+        yield LatencyRow(suite, variant, clock, _mean_ms(rows, f"{clock}_base"), None, None, None, verdict)
+
+
+def _mean_ms(rows: Sequence[Mapping[Any, Any]], clock: str) -> float:
+    """Geometric mean of medians."""
+    return float(np.exp(np.mean([np.log(row[clock]["p50"]) for row in rows])))
 
 
 def _not_comparable(row: Mapping[Any, Any]) -> str | None:

@@ -17,10 +17,13 @@ EXACT = ("success_ever", "success_end", "steps", "steps_to_success", "return", "
 _EPISODE = [*CELL, "episode"]
 
 
-def pair_episodes(base: Run, new: Run) -> pd.DataFrame:
+def pair_episodes(base: Run, new: Run, *, paused: bool = False) -> pd.DataFrame:
     """Episodes of both runs by task, variant, training seed and number; those of ``new`` alone are left out.
 
     Columns but these end in ``_base`` and ``_new``.
+
+    Args:
+        paused: ``new`` was made without a control rate, whatever that of ``base``; these episodes do not depend on it.
 
     Raises:
         UserError: if the runs are not comparable, with every field that differs.
@@ -30,15 +33,16 @@ def pair_episodes(base: Run, new: Run) -> pd.DataFrame:
             raise UserError(f"{run.path}: has no episodes to compare")
     sides = [with_success(run.episodes) for run in (base, new)]
     pairs = pd.merge(sides[0], sides[1], on=_EPISODE, how="left", suffixes=("_base", "_new"), indicator=True)
-    if faults := [*_contract(base, new), *_scenes(pairs)]:
+    if faults := [*_contract(base, new, paused), *_scenes(pairs)]:
         raise UserError(f"{new.path} cannot be compared with {base.path}: {'; '.join(faults)}")
     return pairs
 
 
-def _contract(base: Run, new: Run) -> Iterator[str]:
+def _contract(base: Run, new: Run, paused: bool) -> Iterator[str]:
     """What was promised to be equal and is not, field by field."""
     specs = base.manifest["spec"], new.manifest["spec"]
-    own = ("methods", "tasks", "seeds")  # of these, the base run's must be there; see `_scenes`
+    own = {"methods", "tasks", "seeds"}  # of these, the base run's must be there; see `_scenes`
+    own |= {"control_hz"} if paused else set()
     fields = {f"spec.{k}": [s.get(k) for s in specs] for k in {**specs[0], **specs[1]} if k not in own}
     versions = [run.manifest["versions"] for run in (base, new)]
     fields |= {f"versions.{name}": [v.get(name) for v in versions] for name in SIMULATORS}
@@ -75,12 +79,13 @@ def _scenes(pairs: pd.DataFrame) -> Iterator[str]:
 
 
 def same_machine(base: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    """Whether equal code must give equal episodes: the same packages, processor and instruction set."""
+    """Whether equal code must give equal episodes: the same packages, processor, instruction set and GPU."""
 
     def facts(manifest: Mapping[str, Any]) -> object:
         hardware = manifest["hardware"]
         packages = {k: v for k, v in manifest["versions"].items() if k != "visuomotor-bench"}
-        return packages, manifest["device"], hardware.get("cpu"), hardware.get("cpu_capability")
+        gpus = set(hardware.get("gpus") or ()) if manifest["device"] == "cuda" else None
+        return packages, manifest["device"], hardware.get("cpu"), hardware.get("cpu_capability"), gpus
 
     return facts(base) == facts(new)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -17,25 +19,39 @@ from bench.store import Run
 
 _SAME = ("profile", "episodes", "base_seed", "control_hz")
 _NAMES = ("method", "variant", "reference")
+_Named = tuple[str, Run, list[Replay]]
 
 
 def merge(runs: Sequence[tuple[Run, Sequence[Replay]]]) -> tuple[Run, list[Replay]]:
     """One run that holds the records of all, and their replays.
 
-    Methods of a later run whose names are taken get the run's name before theirs; records that are there already (the
+    Methods of a later run whose names are taken get the run's name before theirs (with that of the folder above where
+    several runs have the same name); records that are there already (the
     same teacher, say) are left out.
 
     Raises:
         UserError: if the runs were made by different rules or from different initial states.
     """
-    (first, replays), *others = runs
-    return reduce(_add, others, (first, list(replays)))
+    names = _names([run.path.resolve() for run, _ in runs])
+    first, *others = [(name, run, list(replays)) for name, (run, replays) in zip(names, runs, strict=True)]
+    _, merged, replays = reduce(_add, others, first)
+    return merged, replays
 
 
-def _add(both: tuple[Run, list[Replay]], new: tuple[Run, Sequence[Replay]]) -> tuple[Run, list[Replay]]:
-    (one, shown), (two, more) = both, new
+def _names(paths: Iterable[Path]) -> list[str]:
+    """A name for each run: that of its folder; the parent's before it, and a number, where several have the same."""
+    paths, names = list(paths), list[str]()
+    shared = Counter(path.name for path in paths)
+    for path in paths:
+        name = path.name if shared[path.name] == 1 else f"{path.parent.name}-{path.name}"
+        numbered = (f"{name} ({number})" for number in count(2))
+        names.append(next(each for each in chain([name], numbered) if each not in names))
+    return names
+
+
+def _add(both: _Named, new: _Named) -> _Named:
+    (so_far, one, shown), (name, two, more) = both, new
     _check(one, two)
-    name = two.path.resolve().name
     taken = _taken(one, two)
 
     def renamed(variant: Any) -> Any:
@@ -55,8 +71,9 @@ def _add(both: tuple[Run, list[Replay]], new: tuple[Run, Sequence[Replay]]) -> t
         about = replay.about.model_copy(update={"variant": renamed(replay.about.variant)})
         if (about.task, about.variant, about.success) not in kept:
             shown = [*shown, Replay(about, replay.cloud, replay.step)]
-    path = Path(f"{one.path.resolve().name}+{name}")
-    return Run(path, _manifest(one, two, [renamed(m) for m in two.manifest["spec"]["methods"]]), **frames), shown
+    together = f"{so_far}+{name}"
+    methods = [renamed(m) for m in two.manifest["spec"]["methods"]]
+    return together, Run(Path(together), _manifest({so_far: one, name: two}, methods), **frames), shown
 
 
 def _check(one: Run, two: Run) -> None:
@@ -89,22 +106,23 @@ def _keys(run: Run) -> dict[str, set[str]]:
     return found
 
 
-def _manifest(one: Run, two: Run, methods: Iterable[str]) -> Mapping[str, Any]:
-    a, b = one.manifest, two.manifest
+def _manifest(runs: Mapping[str, Run], methods: Iterable[str]) -> Mapping[str, Any]:
+    """That of two runs by their names, of which the second has these methods now."""
+    a, b = (run.manifest for run in runs.values())
     spec = dict(a["spec"])
     for field, values in (("methods", methods), ("tasks", b["spec"]["tasks"]), ("seeds", b["spec"]["seeds"])):
         spec[field] = list(dict.fromkeys([*spec[field], *values]))
     if a["spec"].get("demos") != b["spec"].get("demos"):  # of one run, and not of the other
         spec["demos"] = {
-            f"{task} in {run.path.resolve().name}" if task in spec["tasks"] else task: key
-            for run in (one, two) for task, key in (run.manifest["spec"].get("demos") or {}).items()
+            f"{task} in {name}" if task in spec["tasks"] else task: key
+            for name, run in runs.items() for task, key in (run.manifest["spec"].get("demos") or {}).items()
         }  # fmt: skip
     merged = {**a, "spec": spec, "command": f"{a['command']}\n{b['command']}"}
     merged["wall_seconds"] = (a.get("wall_seconds") or 0.0) + (b.get("wall_seconds") or 0.0)
     for field in ("versions", "hardware"):
         if a.get(field) != b.get(field):
-            merged[field] = {run.path.resolve().name: _pairs(run.manifest.get(field)) for run in (one, two)}
-    git = [run.manifest.get("git") or {} for run in (one, two)]
+            merged[field] = {name: _pairs(run.manifest.get(field)) for name, run in runs.items()}
+    git = [manifest.get("git") or {} for manifest in (a, b)]
     if git[0] != git[1]:
         merged["git"] = {
             "revision": ", ".join(str(g.get("revision")) for g in git), "dirty": any(g.get("dirty") for g in git),

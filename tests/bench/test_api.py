@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 import bench
 from bench import api
@@ -40,6 +41,25 @@ def test_run_load_and_compare(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
         verdict = bench.compare(base, new)
         assert not verdict.regression
         assert json.loads(verdict.to_json())["margin"] == 0.05
+
+
+@pytest.mark.usefixtures("fake_registry")
+def test_the_command_says_where_it_differs_from_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+
+    def command(**places: str) -> str:
+        _, settings = api.prepare(
+            ["base"], ["fake/walk"], [0], "smoke", None, control_hz=None, demos={}, reports="reports", workers=0,
+            ray_address=None, console=Console(quiet=True), **{"out": None, "cache": None, "device": "cpu", **places},
+        )  # fmt: skip
+        return str(settings.command)
+
+    assert "--device" not in (plain := command())
+    assert "--cache" not in plain
+    assert command(cache="results/cache") == plain
+    assert "--cache" not in command(out="some/run", cache="some/cache")
+    assert command(out="some/run", cache="my cache").endswith(" --cache 'my cache' --out some/run")
+    assert " --device cuda " in command(device="auto")
 
 
 @pytest.mark.usefixtures("fake_registry")

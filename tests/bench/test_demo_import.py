@@ -113,6 +113,18 @@ def test_a_store_of_ten_episodes_is_imported_trained_on_and_evaluated(
     assert "made with imported demos" in capsys.readouterr().err
 
 
+def test_the_hint_names_a_cache_that_is_not_the_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store(tmp_path / "ten.zarr")
+    assert call(monkeypatch, "demos", "import", "ten.zarr", "--task", TASK, "--cache", "my cache") == 0
+    hint = capsys.readouterr().out.rpartition("bench run")[2].split("--demos")[1]
+    assert hint.rstrip().endswith(" --cache 'my cache'")
+    assert call(monkeypatch, "demos", "import", "ten.zarr", "--task", TASK) == 0
+    assert "--cache" not in capsys.readouterr().out
+
+
 def test_export_then_import_gives_the_same_arrays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

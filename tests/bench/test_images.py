@@ -106,6 +106,23 @@ def plan(methods: list[str], tasks: tuple[str, ...] = ("fake/walk",)):
     return make_plan(make_spec(methods, tasks, profile_name="smoke"))
 
 
+def test_other_pictures_are_another_training_whoever_made_the_demos(
+    fakes: ImageRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def keys(demos: dict[str, str]) -> dict[str, str]:
+        spec = make_spec(["base", "image-student"], ("fake/walk",), profile_name="smoke", demos=demos)
+        return {unit.label: unit.key for unit in make_plan(spec)}
+
+    imported = {"fake/walk": "a" * 20}
+    before = keys({}), keys(imported)
+    monkeypatch.setattr(fakes, "images", lambda _: "fake-rgb/2")
+    after = keys({}), keys(imported)
+    for old, new in zip(before, after, strict=True):
+        moved = {label for label in old if old[label] != new[label]}
+        assert {label for label in old if "image" in label and not label.startswith("demos")} <= moved
+        assert not any("base" in label for label in moved)
+
+
 def test_a_run_of_both_kinds_has_a_demo_set_for_each() -> None:
     units = plan(["base", "image-student"])
     assert [u.label for u in units] == [

@@ -65,5 +65,13 @@ def test_outside_of_git(tmp_path: Path) -> None:
     assert git_state(tmp_path) == {"revision": None, "dirty": None, "diff_sha256": None}
 
 
+def test_inside_of_the_checkout_of_something_else(checkout: Path) -> None:
+    installed = checkout / "venv" / "site-packages"
+    installed.mkdir(parents=True)
+    assert git_state(installed) == {"revision": None, "dirty": None, "diff_sha256": None}
+    (link := checkout.parent / f"{checkout.name}-link").symlink_to(checkout)
+    assert git_state(link) == git_state(checkout)
+
+
 def test_packages_are_named_with_their_versions() -> None:
     assert {"numpy", "torch", "pytest"} <= set(packages())

@@ -99,7 +99,8 @@ def test_they_are_evaluated_and_recorded_as_what_they_are(
 ) -> None:
     command = ("checkpoints", "import", f"{WALK}=one.safetensors", "--method", "base", "--profile", "smoke")
     assert call(monkeypatch, *command, "--cache", "cache") == 0
-    name = re.search(r"--methods (base:[0-9a-f]{12}) --tasks fake/walk --seeds 0", capsys.readouterr().out)[1]
+    hint = r"--methods (base:[0-9a-f]{12}) --tasks fake/walk --seeds 0 --profile smoke --cache cache\n"
+    name = re.search(hint, capsys.readouterr().out)[1]
     run = ("run", "--profile", "smoke", "--workers", "0", "--tasks", WALK, "--methods", f"base,{name}", "--out", "run")
     assert call(monkeypatch, *run, "--cache", "cache") == 0
     found = load_run("run")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,8 @@ from bench.comparison import Comparison, compare
 from bench.comparison.matching import same_machine
 from bench.interfaces import UserError
 from bench.stats import Verdict
-from bench.store import Run
-from tests.bench.report.synthetic import make_run, with_rows
+from bench.store import Run, load_run
+from tests.bench.report.synthetic import make_run, save_run, with_rows
 
 TASKS = [f"metaworld/task-{i}" for i in range(8)]
 
@@ -158,9 +159,46 @@ def test_latency_is_compared_on_one_machine_only() -> None:
         found = compare(base, with_latency(base, change, factor=1.5))
         assert {row.verdict for row in found.latency} == {verdict}
         assert not found.regression
-    assert not compare(base, with_latency(base, {"mode": "gpu"}, factor=1.5)).latency
     torch = {**base.latency["hardware"][0], "torch": "9"}
     assert compare(base, with_latency(base, {"hardware": torch}, factor=1.5)).regression
+
+
+@pytest.mark.parametrize("change", [{"task": "metaworld/other"}, {"mode": "gpu"}, {"device": "cuda"}])
+def test_what_new_did_not_time_is_said(change: dict[str, str]) -> None:
+    base = make_run(TASKS[:1], {"dp3": 0.9, "sdm": 0.85})
+    found = compare(base, with_latency(base, change, factor=3.0))
+    why = "not compared: new has no timing of metaworld/task-0, training seed 0, cpu1 on cpu and 1 more"
+    assert {row.verdict for row in found.latency} == {why}
+    assert {(row.new_ms, row.ratio, row.p) for row in found.latency} == {(None, None, None)}
+    assert found.summary == "no regression; 4 of 4 latencies not compared"
+    assert json.loads(found.to_json())["latency"][0]["new_ms"] is None
+    assert f"| {why} |" in found.to_markdown()
+
+
+def test_a_run_without_latency_is_compared_in_none(tmp_path: Path) -> None:
+    untimed = load_run(save_run(make(latency=False), tmp_path / "untimed"))
+    base = load_run(save_run(make(), tmp_path / "timed"))
+    assert compare(base, untimed).summary == "no regression; 4 of 4 latencies not compared"
+    assert compare(base, untimed, exact=True).summary == "no regression"  # asked to leave it out
+    assert not compare(untimed, base).latency
+
+
+def test_timings_that_both_have_are_judged_beside_one_that_new_has_not() -> None:
+    base = make()
+    slow = with_latency(base, factor=3.0)
+    part = with_rows(slow, latency=slow.latency[slow.latency["task"] != TASKS[0]])
+    found = compare(base, part)
+    assert [row.verdict.partition(":")[0] for row in found.latency] == ["slower", "slower", *["not compared"] * 2] * 2
+    missing = base.latency[(base.latency["task"] == TASKS[0]) & (base.latency["variant"] == "dp3")]
+    assert found.latency[2].base_ms == pytest.approx(np.exp(np.mean([np.log(t["p50"]) for t in missing["t_e2e"]])))
+
+
+def test_real_time_is_not_judged_and_that_is_said() -> None:
+    base = make(control_hz=20)
+    lost = with_rows(base, realtime=base.realtime.assign(success_ever=False, success_end=False))
+    found = compare(base, lost)
+    assert found.summary == "no regression"
+    assert found.notes == ["320 real-time episodes of the base run were not compared: no verdict is about them."]
 
 
 def test_a_slower_method_needs_the_interval_and_mann_whitney() -> None:
@@ -203,6 +241,15 @@ def test_exact_episodes_on_the_same_machine() -> None:
     assert elsewhere.changed is None
     assert "not asked for" in elsewhere.notes[0]
     assert not elsewhere.regression
+
+
+def test_runs_on_other_gpus_need_not_be_equal() -> None:
+    def of(device: str, *gpus: str) -> dict[str, Any]:
+        return {"versions": {}, "device": device, "hardware": {"cpu": "x", "gpus": gpus}}
+
+    assert not same_machine(of("cuda", "A100"), of("cuda", "H100"))
+    assert same_machine(of("cuda", "A100"), of("cuda", "A100", "A100"))
+    assert same_machine(of("cpu"), of("cpu", "A100"))  # not used
 
 
 def test_json_and_markdown() -> None:

@@ -21,10 +21,10 @@ def named(run: Run, name: str) -> Run:
     return replace(run, path=Path("results") / name)
 
 
-def other_keys(run: Run) -> Run:
+def other_keys(run: Run, by: str = "ab") -> Run:
     """The same methods, trained by other code."""
     frames = {n: getattr(run, n) for n in ("episodes", "curves", "latency", "realtime")}
-    return with_rows(run, **{n: f.assign(key=f["key"].str.replace("^..", "ab", regex=True)) for n, f in frames.items()})
+    return with_rows(run, **{n: f.assign(key=f["key"].str.replace("^..", by, regex=True)) for n, f in frames.items()})
 
 
 def test_one_run_stays_as_it_is() -> None:
@@ -87,6 +87,17 @@ def test_three_runs_and_other_tasks() -> None:
     both, _ = merge([(run, []) for run in runs])
     assert both.path.name == "a+b+c"
     assert set(both.episodes["task"]) == {*TASKS, "adroit/pen"}
+
+
+def test_runs_of_one_name_are_told_apart_by_their_folders() -> None:
+    run = make_run(TASKS, {"dp3": 0.9})
+    places = ("one/run", "two/run", "two/run", "two-run")
+    runs = [(named(other_keys(run, f"a{i}"), place), []) for i, place in enumerate(places)]
+    both, _ = merge(runs)
+    assert both.path.name == "one-run+two-run+two-run (2)+two-run (3)"
+    assert both.manifest["spec"]["methods"] == ["dp3", *(f"two-run{n}: dp3" for n in ("", " (2)", " (3)"))]
+    assert len(both.episodes) == 4 * 2 * 20
+    assert measure(both).variants == both.manifest["spec"]["methods"]
 
 
 def test_what_has_no_common_ground_is_refused() -> None:
