@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from bench.interfaces import Batch, DemoSet, MethodSpec, Observations, TaskSpec, UserError, unknown
 
-TRAIN_STEPS = {"smoke": 100, "lite": 3000, "paper": 30_000}  # gradient steps by profile
+TRAIN_STEPS = {"smoke": 100, "lite": 1500, "paper": 30_000}  # gradient steps by profile
 HORIZON = 4  # H, actions that one call predicts and executes
 FEATURES, HIDDEN = 64, 256  # of the cloud; of the regression
 BATCH, LR = 64, 1e-3
