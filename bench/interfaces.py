@@ -24,10 +24,14 @@ class UserError(ValueError):
 
 
 def unknown(kind: str, name: str, choices: Iterable[str]) -> UserError:
-    """The error for a name that is not among ``choices``, with the nearest of them."""
+    """The error for a name that is not among ``choices``, with those that hold it, or else the nearest of them."""
     names = sorted(choices)
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"choose from: {', '.join(names[:12])}"
+    wanted = name.casefold()
+    forms = {form: choice for choice in names for form in (choice.casefold().rpartition("/")[2], choice.casefold())}
+    near = [choice for choice in names if len(wanted) > 1 and wanted in choice.casefold()][:5]
+    near = near or list(dict.fromkeys(forms[form] for form in difflib.get_close_matches(wanted, forms, cutoff=0.5)))
+    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
+    hint = f"did you mean {' or '.join(near)}?" if near else f"choose from: {', '.join(names[:12])}{more}"
     return UserError(f"unknown {kind} '{name}': {hint}")
 
 

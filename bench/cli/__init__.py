@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from importlib import metadata
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -14,7 +16,6 @@ from bench.interfaces import UserError
 __all__ = ["app", "main"]
 
 app = typer.Typer(
-    help="Which robot policy should I run? Measures success and speed of visuomotor policies, and reports them.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
@@ -36,6 +37,21 @@ app.add_typer(demos.app, name="demos")
 app.add_typer(checkpoints.app, name="checkpoints")
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"bench {metadata.version('visuomotor-bench')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and stop.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Which robot policy should I run? Measures success and speed of visuomotor policies, and reports them."""
+
+
 def main() -> None:
     """Entry point of the script ``bench``."""
     try:
@@ -51,7 +67,9 @@ def main() -> None:
             raise
         if not message():  # no command was named, and the help has been printed
             sys.exit(2)
-        _complain(f"{message().rstrip('.')}; see --help")
+        command = getattr(getattr(error, "ctx", None), "command_path", "bench")
+        said = message().replace("Value error, ", "").rstrip(".")
+        _complain(f"{said}{' ' if said.endswith('?') else '; '}see '{command} --help'")
 
 
 def _complain(message: str) -> None:

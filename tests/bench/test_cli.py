@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,12 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
         (["latency", "--methods", "sdm", "--blocks", "2"], "greater than or equal to 5"),
         (["latency", "--methods", "sdm", "--device", "cuda"], "no GPU"),
         (["run"], "--methods"),
-        (["list", "robots"], "'tasks'"),
+        (["run", "--methods", "DP3"], "did you mean dp3"),
+        (["run", "--methods", "dp3", "--tasks", "peg"], "metaworld/peg-insert-side or metaworld/peg-unplug-side?"),
+        (["run", "--methods", "dp3", "--tasks", "Drawer-Open"], "did you mean metaworld/drawer-open?"),
+        (["run", "--methods", "dp3", "--tasks", "zzz"], "metaworld/assembly and 54 more"),
+        (["rnu"], "Did you mean 'run'? see 'bench --help'"),
+        (["list", "robots"], "'robots' is not one of 'tasks', 'methods', 'profiles'; see 'bench list --help'"),
         (["report", "nowhere"], "no run there"),
         (["export", "nowhere"], "no run there"),
         (["export", "nowhere", "--format", "xlsx"], "'csv'"),
@@ -190,6 +196,11 @@ def test_no_command_is_the_help_alone(
     output = capsys.readouterr()
     assert "--help" in output.out
     assert output.err == ""
+
+
+def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    assert call(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out == f"bench {metadata.version('visuomotor-bench')}\n"
 
 
 def test_help_has_examples(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
