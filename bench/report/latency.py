@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import pandas as pd
+
 from bench import latency_figures as figures
 from bench.percentiles import LEAST_N
 from bench.report.measures import Measures
@@ -39,6 +41,18 @@ def latency_table(title: str, rows: Iterable[Mapping[str, Any]], marks: Iterable
     """
     rows = list(rows)
     return Table(title, _columns(), [_row(r, m) for r, m in zip(rows, marks or [[] for _ in rows], strict=True)])
+
+
+def machines(timings: pd.DataFrame) -> list[Mapping[str, Any]]:
+    """The hardware that the rows were timed on, one for each processor and set of GPUs."""
+    return [*{(str(found.get("cpu")), str(found.get("gpus"))): found for found in timings["hardware"]}.values()]
+
+
+def no_common_scale(timings: pd.DataFrame) -> str:
+    """What a reader of milliseconds from several machines must know; empty for one machine."""
+    number = len(machines(timings))
+    words = f"Timed on {number} different machines: milliseconds have no common scale, speed-ups have."
+    return words if number > 1 else ""
 
 
 def _columns() -> list[Column]:

@@ -14,6 +14,7 @@ import pandas as pd
 
 from bench.clocks import CLOCKS
 from bench.interfaces import UserError
+from bench.latency_figures import throttled
 from bench.stats import Estimate, iqm_success, mean_success, optimality_gap, rank
 from bench.store import Run
 
@@ -226,6 +227,7 @@ def group_latency(latency: pd.DataFrame) -> GroupLatency | None:
     for count, words in (
         (int(latency["contended"].sum()), "machine busy while timed"),
         (int((~latency["warm"].astype(bool)).sum()), "not warm"),
+        (sum(throttled({"gpu": readings}) for readings in latency["gpu"]), "GPU throttled"),
         (int((~latency["same_model"]).sum()), "timed another checkpoint: speed-up refused"),
     ):
         if count:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from bench.report import published, selection, spread
 from bench.report.coverage import unfinished
-from bench.report.latency import PAGE
+from bench.report.latency import PAGE, machines, no_common_scale
 from bench.report.measures import ALL, Measures
 from bench.report.realtime import WORDS
 from bench.report.table import Table, escape_markdown
@@ -170,6 +170,8 @@ def _latency_words(measures: Measures) -> str:
     timed = measures.latency
     if timed.empty:
         return "Latency: not measured."
+    found = machines(timed)
+    where_timed = "; ".join(escape_markdown(pairs(machine)) for machine in found)
     row, tasks = timed.iloc[0], sorted(set(timed["task"]))
     where = escape_markdown(", ".join(tasks)) if len(tasks) <= 3 else _counted(len(tasks), "task")
     return (
@@ -177,7 +179,7 @@ def _latency_words(measures: Measures) -> str:
         f"in the headline; {timed['n'].min()} or more calls each on recorded observations, after warm-up, in a process "
         "of its own. `e2e` goes from the raw scan to the action (crop and point sampling included), `policy` is "
         "encoder and sampler, `sample` the generative head alone. NFE is network evaluations per call. "
-        f"Machine: {escape_markdown(pairs(row['hardware']))}."
+        f"Machine{'s' * (len(found) > 1)}: {where_timed}. {no_common_scale(timed)}".rstrip()
     )
 
 

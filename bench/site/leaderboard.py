@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from bench.report.latency import no_common_scale
 from bench.report.measures import ALL, EVERY_SUITE
 from bench.report.table import EMPTY, Value, count, factor, milliseconds
 from bench.site.charts import interval, interval_bar
@@ -179,7 +180,4 @@ def _words(context: Context) -> str:
     )
     if references:
         words += f" Speed-up: against {', '.join(references)}, interleaved with it."
-    machines = {(str(hw.get("cpu")), str(hw.get("gpus"))) for hw in context.measures.latency["hardware"]}
-    if len(machines) > 1:
-        words += f" Timed on {len(machines)} different machines: latencies have no common scale, speed-ups have."
-    return words
+    return f"{words} {no_common_scale(context.measures.latency)}".rstrip()

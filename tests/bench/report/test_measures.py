@@ -118,6 +118,10 @@ def test_marks_of_disturbed_timings() -> None:
     found = group_latency(measure(with_rows(run, latency=latency)).latency)
     assert found is not None
     assert found.notes == ["machine busy while timed (1 of 3)", "not warm"]
+    latency["gpu"] = pd.Series([{"after": {"throttle_reasons": 0x40}}, *[None] * (len(latency) - 1)], dtype=object)
+    found = group_latency(measure(with_rows(run, latency=latency)).latency)
+    assert found is not None
+    assert "GPU throttled (1 of 3)" in found.notes
 
 
 def test_missing_and_unfinished_cells_are_named() -> None:

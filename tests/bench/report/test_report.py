@@ -82,6 +82,19 @@ def test_output_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None
         write_report(make_run(TASKS[:1], {"dp3": 0.9}), tmp_path / "file" / "report")
 
 
+def test_several_machines_have_no_common_scale_of_milliseconds(tmp_path: Path) -> None:
+    run = make_run(["metaworld/drawer-open", "metaworld/door-open"], {"dp3": 0.9})
+    other = {**run.latency["hardware"].iloc[0], "cpu": "Other CPU"}
+    first = run.latency["task"] == "metaworld/drawer-open"
+    hardware = [other if own else found for own, found in zip(first, run.latency["hardware"], strict=True)]
+    write_report(with_rows(run, latency=run.latency.assign(hardware=hardware)), tmp_path)
+    text = (tmp_path / "README.md").read_text()
+    assert "Machines: cpu " in text
+    assert "Other CPU" in text
+    assert "Test CPU" in text
+    assert "Timed on 2 different machines: milliseconds have no common scale" in text
+
+
 def test_summary_for_the_terminal_has_a_row_per_method() -> None:
     table = summary_table(make_run(TASKS, {"dp3": 0.9, "sdm": 0.9}))
     assert [row[0] for row in table.body()] == ["dp3", "sdm"]
