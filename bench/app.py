@@ -59,6 +59,7 @@ def run(spec: RunSpec, settings: Settings, console: Console) -> int:
     units = make_plan(spec, settings.device)
     cache, costs = Cache(settings.cache), Costs(settings.cache / "costs.json")
     if settings.dry_run:
+        RunFolder(settings.out, spec, plan_key(units)).refuse_foreign()
         plan = _survey(units, lambda name: iterate_rows(settings.out / f"{name}.jsonl"), cache, spec, settings)
         _print_plan(plan, costs, spec, settings, console)
         return OK

@@ -14,17 +14,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_numpy
 from safetensors.numpy import save as save_numpy
-from safetensors.torch import load as load_torch
-from safetensors.torch import save as save_torch
 
 from bench.interfaces import DemoSet, UserError
+
+if TYPE_CHECKING:
+    import torch
 
 SCHEMA = "artefact/1"
 _UNREADABLE = (SafetensorError, ValueError, KeyError, TypeError, OverflowError)
@@ -183,14 +183,18 @@ def _info_hash(info: object) -> str:
 
 def pack_tensors(tensors: Mapping[str, torch.Tensor]) -> bytes:
     """Tensors by name -> safetensors, independent of the order of the names."""
-    data: bytes = save_torch({name: tensors[name].detach().cpu().contiguous() for name in sorted(tensors)})
+    from safetensors.torch import save
+
+    data: bytes = save({name: tensors[name].detach().cpu().contiguous() for name in sorted(tensors)})
     return data
 
 
 def unpack_tensors(data: bytes, device: str = "cpu") -> dict[str, torch.Tensor]:
     """Safetensors -> tensors by name. Raises `UserError` where ``data`` is damaged."""
+    from safetensors.torch import load
+
     try:
-        return {name: tensor.to(device) for name, tensor in load_torch(data).items()}
+        return {name: tensor.to(device) for name, tensor in load(data).items()}
     except _UNREADABLE as error:
         raise UserError(f"checkpoint: not readable as safetensors ({error})") from None
 

@@ -21,9 +21,9 @@ import torch
 from bench import registry
 from bench.artifacts import Artifact, unpack_tensors
 from bench.clocks import record_inputs
+from bench.forwards import use_runtime
 from bench.interfaces import UserError
 from bench.latency_timer import Contender, Timed, Timer
-from bench.runtimes import use_runtime
 from bench.spec import Variant
 from bench.thread_modes import enter, environment
 

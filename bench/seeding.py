@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import zlib
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 
 class Purpose(IntEnum):
@@ -36,6 +39,8 @@ def episode_seed(base: int, task: str, purpose: Purpose, episode: int) -> int:
 
 def torch_generator(seq: np.random.SeedSequence, device: str | torch.device = "cpu") -> torch.Generator:
     """A torch generator seeded with 63 bits of ``seq``."""
+    import torch
+
     generator = torch.Generator(device)
     generator.manual_seed(int(seq.generate_state(1, np.uint64)[0]) & 0x7FFFFFFFFFFFFFFF)
     return generator

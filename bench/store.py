@@ -52,7 +52,7 @@ class RunFolder:
         self._lock = FileLock(path / ".lock")
 
     def __enter__(self) -> RunFolder:
-        self._refuse_foreign()
+        self.refuse_foreign()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)
@@ -67,7 +67,7 @@ class RunFolder:
     def __exit__(self, *_: object) -> None:
         self._lock.release()
 
-    def _refuse_foreign(self) -> None:
+    def refuse_foreign(self) -> None:
         """Raise `UserError` where the folder holds anything but an earlier start of the same run."""
         if not self.path.exists():
             return

@@ -15,11 +15,12 @@ import torch
 from bench import registry
 from bench.artifacts import Artifact, pack_demos, pack_tensors, unpack_demos, unpack_tensors
 from bench.demos import collect_demos
+from bench.forwards import use_runtime
 from bench.interfaces import Method, Task
 from bench.plan import Kind, Unit
 from bench.replay import Recorder
 from bench.rollout import LOCKSTEP, Episode, rollout
-from bench.runtimes import use_runtime, versions_of
+from bench.runtimes import versions_of
 from bench.seeding import Purpose, episode_seed, sequence
 from bench.signals import OutOfTimeError
 from bench.train import train

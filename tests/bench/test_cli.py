@@ -198,6 +198,13 @@ def test_no_command_is_the_help_alone(
     assert output.err == ""
 
 
+def test_help_does_not_wait_for_torch() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys, bench.cli; sys.exit('torch' in sys.modules)"], check=False
+    )
+    assert done.returncode == 0
+
+
 def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     assert call(monkeypatch, "--version") == 0
     assert capsys.readouterr().out == f"bench {metadata.version('visuomotor-bench')}\n"
@@ -230,6 +237,14 @@ def test_dry_run_writes_nothing(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert "114 cells: 2 methods x 57 tasks x 1 seed (dp3, sdm)" in done.stdout
     assert not list(tmp_path.iterdir())
+
+
+def test_dry_run_refuses_what_the_run_would_refuse(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").touch()
+    done = bench("run", "--methods", "dp3", "--out", "mine", "--dry-run", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "mine: is not empty and holds no run; choose another --out" in done.stderr.replace("\n", " ")
 
 
 def test_doctor_finds_the_built_in_path_in_order(tmp_path: Path) -> None:
