@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,12 @@ from bench.runtimes import RUNTIMES, unavailable
 from bench.worker import versions
 
 GIB = 2**30
+EXTRAS = {
+    "zarr": ("zarr", "demos as Zarr stores"),
+    "minari": ("minari", "demos as Minari datasets"),
+    "parquet": ("pyarrow", "bench export to Parquet"),
+}
+"""Extras of the package: a module of each, and what it is for."""
 
 
 def check(console: Console) -> int:
@@ -31,16 +38,19 @@ def check(console: Console) -> int:
     needed = [_run(console, name, test) for name, test in (("simulator", _simulator), ("ray", _ray), ("disk", _disk))]
     needed += [_suites(console)]
     for runtime in RUNTIMES[1:]:
-        reason = unavailable(runtime)
-        mark = (
-            f"[dim]--[/dim]   runtime {runtime} (optional): {escape(reason)}"
-            if reason
-            else f"[green]ok[/green]   runtime {runtime}"
-        )
-        console.print(mark, highlight=False, soft_wrap=True)
+        _optional(console, f"runtime {runtime}", unavailable(runtime))
+    for extra, (module, purpose) in EXTRAS.items():
+        found = importlib.util.find_spec(module) is not None
+        _optional(console, purpose, None if found else f"pip install 'visuomotor-bench[{extra}]'")
     gpus = machine["gpus"] or ["none; everything runs on the CPU"]
     console.print(f"[dim]--[/dim]   gpu: {', '.join(gpus)} (optional)", highlight=False, soft_wrap=True)
     return 0 if all(needed) else 1
+
+
+def _optional(console: Console, name: str, reason: str | None) -> None:
+    """Print whether something is there that the built-in path does not need."""
+    mark = f"[dim]--[/dim]   {name} (optional): {escape(reason)}" if reason else f"[green]ok[/green]   {name}"
+    console.print(mark, highlight=False, soft_wrap=True)
 
 
 def _run(console: Console, name: str, test: Callable[[], str]) -> bool:

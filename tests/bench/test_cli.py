@@ -251,6 +251,7 @@ def test_doctor_finds_the_built_in_path_in_order(tmp_path: Path) -> None:
     done = bench("doctor", cwd=tmp_path)
     assert done.returncode == 0, done.stdout
     assert "no OpenGL needed" in done.stdout
+    assert "bench export to Parquet" in done.stdout
 
 
 def test_only_user_errors_are_made_short(monkeypatch: pytest.MonkeyPatch) -> None:
