@@ -112,7 +112,7 @@ def _figure(
             for method in look:
                 _draw(axis, part[part["method"] == method], look[method], seed_lines=roomy)
             axis.set_ylim(-3, 103)
-            axis.set_xlim(left=0)
+        axes[0].set_xlim(left=0)  # of all, once all are drawn: it ends the scaling by what is drawn
         for axis in axes[len(parts) :]:
             axis.set_visible(False)
         for axis in axes[max(len(parts) - columns, 0) : len(parts)]:  # the last panel of each column

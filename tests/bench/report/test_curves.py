@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from bench.report import write_report
-from bench.report.curves import curve, group_panels
+from bench.report.curves import curve, group_curves, group_panels
 from bench.report.measures import groups, measure
+from bench.report.style import looks
 from bench.site import write_site
 from bench.store import Run
 from tests.bench.report.synthetic import make_run, with_rows
@@ -46,6 +47,14 @@ def test_methods_are_compared_over_the_tasks_that_all_have(unfinished: Run, tmp_
     files = {file.name for file in write_report(unfinished, tmp_path)}
     assert {"learning_curves.svg", "learning_curves_tasks.svg"} <= files
     assert "8 of 10" not in "".join(panels(make_run(ALL, {"dp3": 0.9, "sdm": 0.9})))
+
+
+def test_panels_reach_to_the_end_of_the_longest_training() -> None:
+    run = make_run(ALL, {"dp3": 0.9})
+    longer = run.curves["step"].where(run.curves["suite"] == "adroit", 2 * run.curves["step"])
+    run = with_rows(run, curves=run.curves.assign(step=longer))
+    figure = group_curves(group_panels(run.curves, groups(measure(run))), looks(["dp3"]))
+    assert all(axis.get_xlim()[1] > longer.max() for axis in figure.axes)
 
 
 def test_training_seeds_are_shared_too() -> None:
