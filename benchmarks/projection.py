@@ -45,16 +45,20 @@ def main(argv: Sequence[str] | None = None) -> list[Row]:
 
 
 def whole_tasks(timings: pd.DataFrame, methods: Sequence[str]) -> pd.Series:
-    """Seconds of all units of the methods, by task; tasks without an evaluation of each method are left out."""
-    trained = [Variant.parse(method).method for method in methods]
+    """Seconds of all units of the methods, by task.
+
+    Tasks of which a training or an evaluation was not done are left out, also where it came from the cache of another
+    run. Demonstrations, a fiftieth of the cost, may have.
+    """
+    trained = {Variant.parse(method).method for method in methods}
     wanted = timings[
         (timings["unit"] == "demos")
         | (timings["unit"] == "train") & timings["method"].isin(trained)
         | (timings["unit"] == "evaluate") & timings["method"].isin(methods)
     ]
-    evaluated = wanted[wanted["unit"] == "evaluate"].groupby("task")["method"].nunique()
+    units = wanted[wanted["unit"] != "demos"].drop_duplicates(["task", "unit", "method"]).groupby("task").size()
     seconds: pd.Series = wanted.groupby("task")["seconds"].sum()
-    return seconds[[evaluated.get(task, 0) == len(methods) for task in seconds.index]]
+    return seconds[[units.get(task, 0) == len(trained) + len(methods) for task in seconds.index]]
 
 
 def _row(suite: str, count: int, seconds: pd.Series, workers: int) -> Row:

@@ -181,6 +181,8 @@ def test_projection_counts_whole_tasks_alone() -> None:
     timings = pd.DataFrame(rows[:-1], columns=["task", "unit", "method", "seconds"])
     assert projection.whole_tasks(timings, ["dp3"]).to_dict() == {"metaworld/reach": 330, "metaworld/push": 330}
     assert projection.whole_tasks(timings, ["dp3", "dp3@nfe=1"]).to_dict() == {"metaworld/reach": 345}
+    cached = timings[(timings["task"] == "metaworld/push") | (timings["unit"] == "evaluate")]
+    assert projection.whole_tasks(cached, ["dp3"]).to_dict() == {"metaworld/push": 330}
 
 
 def test_projection() -> None:
