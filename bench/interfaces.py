@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, runtime_checkab
 
 import numpy as np
 
-if TYPE_CHECKING:  # most commands need no torch, which takes longer to import than all else
+if TYPE_CHECKING:  # help needs no torch, which takes longer to import than all else
     import torch
     from torch import Tensor
 
