@@ -27,6 +27,7 @@ from bench.plan import Kind, Unit, make_plan, plan_key, realtime_units
 from bench.progress import STAGES, display, duration, latency_display
 from bench.provenance import git_state, packages
 from bench.ray_executor import RayExecutor
+from bench.signals import uninterrupted
 from bench.spec import RunSpec
 from bench.store import MANIFEST, RunFolder, iterate_rows, load_run, read_manifest, read_replays
 from bench.thread_modes import usable_cores
@@ -67,20 +68,23 @@ def run(spec: RunSpec, settings: Settings, console: Console) -> int:
     with RunFolder(settings.out, spec, plan_key(units)) as folder:
         plan = _survey(units, folder.each, cache, spec, settings)
         _print_plan(plan, costs, spec, settings, console)
-        started = time.monotonic()
+        started, stopped = time.monotonic(), False
         if plan.has_work:
             _write_manifest(folder, settings, units, 0.0)
         try:
             untimed = _do(plan, folder, cache, costs, settings, console)
         except KeyboardInterrupt:
-            if not settings.temporary:
-                console.print(
-                    f"\nstopped; nothing is lost, the same command goes on from here: {settings.out}", markup=False
-                )
-            return INTERRUPTED
+            stopped = True
         finally:
-            if plan.has_work:
-                _write_manifest(folder, settings, units, time.monotonic() - started)
+            with uninterrupted():
+                if stopped and not settings.temporary:
+                    console.print(
+                        f"\nstopped; nothing is lost, the same command goes on from here: {settings.out}", markup=False
+                    )
+                if plan.has_work:
+                    _write_manifest(folder, settings, units, time.monotonic() - started)
+    if stopped:
+        return INTERRUPTED
     return OK if settings.temporary else _report(settings, untimed, console)
 
 

@@ -40,10 +40,7 @@ def gentle_interrupt(on_first: Callable[[], None]) -> Iterator[None]:
 
     Where Ctrl-C is not Python's own (ignored, or another thread's) nothing changes.
     """
-    if (
-        threading.current_thread() is not threading.main_thread()
-        or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
-    ):
+    if not _interrupts_python():
         yield
         return
 
@@ -56,3 +53,26 @@ def gentle_interrupt(on_first: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Ctrl-C does nothing, for children neither: for the seconds in which a run writes down how it ended.
+
+    Where Ctrl-C is not Python's own nothing changes.
+    """
+    if not _interrupts_python():
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _interrupts_python() -> bool:
+    return (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )

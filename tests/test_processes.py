@@ -70,6 +70,14 @@ def wait_for(root: Path, files: int, process: subprocess.Popen[str]) -> None:
         time.sleep(0.02)
 
 
+def wait_for_mark(root: Path, process: subprocess.Popen[str]) -> None:
+    """Until a method has left its mark."""
+    start = time.monotonic()
+    while not (root / "mark").exists() and process.poll() is None:
+        assert time.monotonic() - start < PATIENCE_S
+        time.sleep(0.02)
+
+
 def wait_for_words(words: str, process: subprocess.Popen[str]) -> None:
     """Until it has said so."""
     start = time.monotonic()
@@ -155,7 +163,7 @@ def test_ctrl_c_once_ends_what_is_under_way(undisturbed: dict[str, bytes], tmp_p
 @pytest.mark.parametrize("workers", [0, 2])
 def test_ctrl_c_twice_stops_at_once(tmp_path: Path, workers: int) -> None:
     process = start(tmp_path, workers=workers, methods="hangs")
-    wait_for(tmp_path, 1, process)  # demos; the training hangs at its first evaluation
+    wait_for_mark(tmp_path, process)  # before, the first Ctrl-C alone would end the run
     process.send_signal(signal.SIGINT)
     wait_for_words("Ctrl-C again stops at once", process)
     process.send_signal(signal.SIGINT)

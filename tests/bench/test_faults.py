@@ -8,6 +8,7 @@ import json
 import os
 import random
 import resource
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,7 @@ from bench.interfaces import UserError
 from bench.spec import make_spec
 from bench.store import RunFolder, load_run
 from bench.worker import Worker
-from tests.faulty import FaultyRegistry
+from tests.faulty import MARK, FaultyRegistry
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +31,7 @@ def _faulty_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "methods", lambda: fakes)
     monkeypatch.setattr(registry, "tasks", lambda: fakes)
     monkeypatch.setattr("bench.report.save", lambda *_: [])  # pictures take most of the time
+    monkeypatch.setenv(MARK, os.devnull)
 
 
 def run(root: Path, methods: str, tasks: str = "fake/walk", out: str = "run", **options) -> tuple[int, str]:
@@ -106,6 +108,33 @@ def test_a_method_that_hangs_is_stopped_where_it_hung(tmp_path: Path, sound: lis
     code, said = run(tmp_path, "hangs,base", cell_timeout_s=2.0)
     check_one_error(tmp_path, code, said, "took longer than the limit of 2 s", sound)
     assert "time.sleep(3600)" in rows(tmp_path, "errors")[0]["traceback"]
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_ctrl_c_while_a_run_writes_down_how_it_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sound: list[dict], stopped: bool
+) -> None:
+    """The work has ended by then: there is nothing left to be stopped, and the description must be whole."""
+    described: list[str] = []
+
+    def git_state() -> dict:
+        described.append("at the end" if described else "at the start")
+        if described[-1] == "at the end":
+            os.kill(os.getpid(), signal.SIGINT)
+        return {"revision": None, "dirty": False, "diff_sha256": None}
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(app, "git_state", git_state)
+    if stopped:
+        monkeypatch.setattr(app, "_do", stop)
+    code, said = run(tmp_path, "base")
+    assert code == (app.INTERRUPTED if stopped else 0)
+    assert said.count("the same command goes on from here") == stopped
+    assert json.loads((tmp_path / "run" / "manifest.json").read_text())["wall_seconds"] > 0
+    assert stopped or rows(tmp_path, "episodes") == sound
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_simulator_that_cannot_be_closed_harms_nobody(tmp_path: Path, sound: list[dict]) -> None:
