@@ -37,6 +37,13 @@ def orderings(tables: ModuleType) -> ModuleType:
 
 
 @pytest.fixture
+def seeds(tables: ModuleType) -> ModuleType:
+    import findings_seeds
+
+    return findings_seeds
+
+
+@pytest.fixture
 def findings(tables: ModuleType) -> ModuleType:
     import findings
 
@@ -214,12 +221,39 @@ def test_orders_judge_adroit_by_the_last_step_as_published(orderings: ModuleType
     assert pairs["manicm", "dp3 (DP3*)", "MetaWorld Easy(18)"]["here"].value == pytest.approx(-0.3)
 
 
+def test_training_again(seeds: ModuleType) -> None:
+    """The teacher solves 10, 12, 14 of 20 on each task, the student two more each time: the gap has no luck in it."""
+    run = make_run(METAWORLD, {"dp3": 0.9, "sdm": 0.9}, seeds=(0, 1, 2))
+    count = 10 + 2 * run.episodes["training_seed"] + 2 * (run.episodes["variant"] == "sdm")
+    wins = run.episodes["episode"] < count
+    found = seeds.tables(with_rows(run, episodes=run.episodes.assign(success_ever=wins, success_end=wins)))
+    teacher, student = found["seeds"].rows
+    assert teacher["success"].value == pytest.approx(0.6)
+    assert (teacher["seeds"], student["seeds"]) == ("50.0, 60.0, 70.0", "60.0, 70.0, 80.0")
+    assert (teacher["sd"], student["sd"], student["gap_sd"]) == pytest.approx((0.1, 0.1, 0.0))
+    assert teacher["gap_sd"] is None
+    tasks = found["seeds-tasks"].rows
+    assert [row["task"] for row in tasks] == METAWORLD
+    assert {(row["n"], row["dp3"], row["sdm"]) for row in tasks} == {(20, "10, 12, 14", "12, 14, 16")}
+    assert [(row["method"], row["against"], row["tasks"]) for row in found["seeds-paired"].rows] == [("sdm", "dp3", 10)]
+    assert found["seeds-paired"].rows[0]["difference"].value == pytest.approx(0.1)
+    assert {row["method"] for row in found["seeds-convergence"].rows} == {"dp3", "sdm"}
+
+
+def test_a_task_that_lacks_a_training_does_not_count(seeds: ModuleType) -> None:
+    run = make_run(METAWORLD, {"dp3": 0.9, "sdm": 0.9}, seeds=(0, 1, 2))
+    gone = (run.episodes["task"] == METAWORLD[3]) & (run.episodes["training_seed"] == 2)
+    found = seeds.tables(with_rows(run, episodes=run.episodes[~gone]))
+    assert METAWORLD[3] not in {row["task"] for row in found["seeds-tasks"].rows}
+    assert [row["tasks"] for row in found["seeds"].rows] == [9, 9]
+
+
 def test_page_is_filled_twice_alike(findings: ModuleType, tmp_path: Path, monkeypatch, known: Run) -> None:
     page, folder = tmp_path / "findings.md", save_run(known, tmp_path / "run")
     page.write_text((ROOT / "docs" / "findings.md").read_text(encoding="utf-8"), encoding="utf-8")
     texts = []
     for _ in range(2):
-        monkeypatch.setattr(sys, "argv", ["findings", str(folder), "--into", str(page)])
+        monkeypatch.setattr(sys, "argv", ["findings", str(folder), "--seeds", str(folder), "--into", str(page)])
         with pytest.raises(SystemExit) as end:
             runpy.run_path(str(ROOT / "tools" / "findings.py"), run_name="__main__")
         assert end.value.code == 0

@@ -1,11 +1,11 @@
 """Write the figures of `docs/findings.md` from the records of a run.
 
-    python tools/findings.py results/reference                          # print them
-    python tools/findings.py results/reference --into docs/findings.md  # fill the page
+    python tools/findings.py results/reference --seeds results/ten-tasks                          # print them
+    python tools/findings.py results/reference --seeds results/ten-tasks --into docs/findings.md  # fill the page
 
 A page has a place for each set of figures, from a line `<!-- figures: NAME -->` to the line `<!-- end of figures -->`;
 what stands between them is replaced, the rest is left alone. Unfinished runs have figures too: of the tasks that are
-complete.
+complete. `--seeds` names a run of fewer tasks over several training seeds.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import findings_seeds
 import findings_tables as tables
 from findings_orderings import group_orders, method_orders
 
@@ -89,10 +90,14 @@ def main() -> int:
     """Print the figures, or fill a page."""
     parser = argparse.ArgumentParser(description="Write the figures of docs/findings.md from the records of a run.")
     parser.add_argument("run", type=Path, help="folder of the run")
+    parser.add_argument("--seeds", type=Path, help="folder of a run over several training seeds")
     parser.add_argument("--into", type=Path, help="fill the places of this page instead of printing")
     options = parser.parse_args()
     try:
         found = figures(load_run(options.run))
+        if options.seeds:
+            again = findings_seeds.tables(load_run(options.seeds))
+            found |= {name: _text(table) for name, table in again.items()}
         if options.into:
             page = filled(options.into.read_text(encoding="utf-8"), found)
             options.into.write_text(page, encoding="utf-8")
