@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bench import registry
 from bench.interfaces import Method, UserError
-from bench.runtimes import COMPILE, EAGER, GRAPH, ONNX, check_runtime
+from bench.runtimes import COMPILE, EAGER, FUSED, GRAPH, ONNX, check_runtime
 
 Forward = Callable[..., Tensor]
 
@@ -20,7 +21,8 @@ def use_runtime(method: Method, runtime: str, device: str = "cpu") -> None:
     """Have the networks of ``method``, whose weights are loaded, run by ``runtime`` from now on.
 
     Raises:
-        UserError: the runtime is missing, does not know the device, or the method names no ``parts``.
+        UserError: the runtime is missing, does not know the device or none of the networks, or the method names no
+            ``parts``.
     """
     check_runtime(runtime, device)
     if runtime == EAGER:
@@ -28,8 +30,15 @@ def use_runtime(method: Method, runtime: str, device: str = "cpu") -> None:
     parts: dict[str, nn.Module] | None = getattr(method, "parts", None)
     if parts is None:
         raise UserError(f"{method.spec.name} cannot run by '{runtime}': it names no `parts` (docs/latency.md)")
-    for module in parts.values():
-        module.forward = _REPLACEMENTS[runtime](module)  # hooks, which count evaluations, go on working
+    replaced = [(module, forward) for module in parts.values() if (forward := _REPLACEMENTS[runtime](module))]
+    if not replaced:
+        raise UserError(f"{method.spec.name} cannot run by '{runtime}': there is no such form of its networks")
+    for module, forward in replaced:
+        module.forward = forward  # hooks, which count evaluations, go on working
+
+
+def _fused(module: nn.Module) -> Forward | None:
+    return registry.methods().fused_forward(module)
 
 
 def _compiled(module: nn.Module) -> Forward:
@@ -124,7 +133,8 @@ class _GraphForward:
         return graph, places, output
 
 
-_REPLACEMENTS: dict[str, Callable[[nn.Module], Forward]] = {
+_REPLACEMENTS: dict[str, Callable[[nn.Module], Forward | None]] = {
+    FUSED: _fused,
     COMPILE: _compiled,
     ONNX: _OnnxForward,
     GRAPH: _GraphForward,

@@ -21,6 +21,7 @@ from bench.hardware import fingerprint, gpu_state
 from bench.interfaces import Method, Task
 from bench.latency_figures import DEADLINES_HZ
 from bench.percentiles import Times, midpoint_quantiles, missed, percentiles
+from bench.runtimes import EAGER
 from bench.seeding import Purpose, sequence, torch_generator
 from bench.sensors import Reading
 
@@ -36,7 +37,7 @@ class Contender:
     row: Mapping[str, Any]  # fields of the latency row that are known beforehand
     method: Method
     checkpoint: Artifact | None  # None: untrained weights
-    runtime: str = "eager"
+    runtime: str = EAGER
 
 
 class Timed(NamedTuple):
@@ -92,8 +93,9 @@ class Timer:
             if len(times) >= _WARM_CALLS and elapsed >= seconds:
                 last, before = np.median(times[-10:]), np.median(times[-20:-10])
                 self.warm = bool(abs(last / before - 1) < _STEADY)
-        with torch.inference_mode():
-            self._flops = count_flops(self.contender.method, self._task, self._readings(), self._generator)
+        if self.contender.runtime == EAGER:  # of others PyTorch sees a part at most
+            with torch.inference_mode():
+                self._flops = count_flops(self.contender.method, self._task, self._readings(), self._generator)
         idle = NoOp(self.contender.method, self._task.spec.action_dim)
         self._harness_ms = float(np.median([self._call(idle)[1] for _ in range(_NO_OP_CALLS)]))
         gc.collect()

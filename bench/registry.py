@@ -11,13 +11,16 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from bench.interfaces import Method, MethodSpec, Task, TaskSpec
+
+if TYPE_CHECKING:  # names and specs need no PyTorch
+    from torch import Tensor, nn
 
 
 class MethodRegistry(Protocol):
@@ -38,6 +41,9 @@ class MethodRegistry(Protocol):
         device: str = "cpu",
     ) -> Method:
         """Build a method; raises `UserError` for an unknown name, profile or option."""
+
+    def fused_forward(self, module: nn.Module) -> Callable[..., Tensor] | None:
+        """The forward of a module of a method as one call of compiled code, or None."""
 
 
 class TaskRegistry(Protocol):

@@ -12,8 +12,8 @@ import shutil
 
 from bench.interfaces import UserError, unknown
 
-EAGER, COMPILE, ONNX, GRAPH = "eager", "compile", "onnx", "graph"
-RUNTIMES = (EAGER, COMPILE, ONNX, GRAPH)
+EAGER, FUSED, COMPILE, ONNX, GRAPH = "eager", "fused", "compile", "onnx", "graph"
+RUNTIMES = (EAGER, FUSED, COMPILE, ONNX, GRAPH)
 _COMPILERS = ("g++", "clang++", "c++")
 
 
@@ -23,10 +23,10 @@ def check_runtime(runtime: str, device: str | None = None) -> None:
         raise unknown("runtime", runtime, RUNTIMES)
     if reason := unavailable(runtime):
         raise UserError(f"runtime '{runtime}': {reason}")
-    if runtime == ONNX and device not in (None, "cpu"):
-        raise UserError(f"runtime '{ONNX}' runs on the CPU, not on {device}; choose --device cpu or '{COMPILE}'")
+    if runtime in (FUSED, ONNX) and device not in (None, "cpu"):
+        raise UserError(f"runtime '{runtime}' runs on the CPU, not on {device}; choose --device cpu or '{COMPILE}'")
     if runtime == GRAPH and device == "cpu":
-        raise UserError(f"runtime '{GRAPH}' runs on a GPU: choose --device cuda or the runtime '{ONNX}'")
+        raise UserError(f"runtime '{GRAPH}' runs on a GPU: choose --device cuda or the runtime '{FUSED}'")
 
 
 def unavailable(runtime: str) -> str | None:
@@ -35,15 +35,16 @@ def unavailable(runtime: str) -> str | None:
         lacking = [name for name in ("onnxruntime", "onnxscript") if importlib.util.find_spec(name) is None]
         return f"{' and '.join(lacking)} missing: pip install 'visuomotor-bench[onnx]'" if lacking else None
     if runtime == COMPILE and not any(map(shutil.which, _COMPILERS)):
-        return f"torch.compile needs a C++ compiler ({', '.join(_COMPILERS)}); the runtime 'onnx' needs none"
+        return f"torch.compile needs a C++ compiler ({', '.join(_COMPILERS)}); the runtime '{FUSED}' needs none"
     if runtime == GRAPH and not _has_gpu():
-        return "CUDA graphs need a GPU that torch can use; on the CPU choose 'onnx'"
+        return f"CUDA graphs need a GPU that torch can use; on the CPU choose '{FUSED}'"
     return None
 
 
 def versions_of(runtime: str) -> dict[str, str]:
     """Versions of the packages that run the networks, beside PyTorch."""
-    return {"onnxruntime": importlib.metadata.version("onnxruntime")} if runtime == ONNX else {}
+    package = {FUSED: "numba", ONNX: "onnxruntime"}.get(runtime)
+    return {package: importlib.metadata.version(package)} if package else {}
 
 
 def _has_gpu() -> bool:

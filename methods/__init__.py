@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 
 import torch
+from torch import Tensor, nn
 
 from bench.interfaces import Method, TaskSpec, UserError, unknown
 
@@ -66,6 +67,14 @@ def make(
         UserError: unknown method, profile, option or value, or a plugin that cannot be imported.
     """
     return _factory(name)(task, profile, options or {}, device)
+
+
+def fused_forward(module: nn.Module) -> Callable[..., Tensor] | None:
+    """The forward of ``module``, whose weights are loaded, as one call of compiled code; None where there is none."""
+    from methods.nets.fused import FusedUnet, fusable
+    from methods.nets.unet import ConditionalUnet1d
+
+    return FusedUnet(module) if isinstance(module, ConditionalUnet1d) and fusable(module) else None
 
 
 def _factory(name: str) -> Callable[..., Method]:

@@ -148,7 +148,7 @@ def latency(
 
       bench latency --methods sdm,manicm,dp3@nfe=1 --threads both --json latency.json
 
-      bench latency --methods dp3+onnx,sdm+onnx     # by ONNX Runtime, see bench doctor
+      bench latency --methods dp3+fused,sdm+fused   # the U-Net as one compiled call; see bench doctor for runtimes
 
       bench latency --methods dp3,sdm --profile smoke --calls 100
     """

@@ -9,7 +9,7 @@ import methods
 from bench import runtimes
 from bench.forwards import use_runtime
 from bench.interfaces import Observations, TaskSpec, UserError
-from bench.runtimes import GRAPH, ONNX
+from bench.runtimes import FUSED, GRAPH, ONNX
 from tests.fakes import FakeMethod, fake_spec
 
 TASK = TaskSpec("metaworld/none", "metaworld", "easy", 64, 9, 4, 200, 5, "none", "none")
@@ -22,7 +22,14 @@ def test_a_method_without_parts_is_refused() -> None:
         use_runtime(FakeMethod("base", fake_spec(), {}), ONNX)
 
 
-@pytest.mark.parametrize("runtime", [ONNX, pytest.param("compile", marks=pytest.mark.slow), GRAPH])
+def test_a_method_without_networks_that_can_be_fused_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    method = FakeMethod("base", fake_spec(), {})
+    monkeypatch.setattr(method, "parts", {"network": torch.nn.Linear(2, 2)}, raising=False)
+    with pytest.raises(UserError, match="base cannot run by 'fused': there is no such form of its networks"):
+        use_runtime(method, FUSED)
+
+
+@pytest.mark.parametrize("runtime", [FUSED, ONNX, pytest.param("compile", marks=pytest.mark.slow), GRAPH])
 def test_a_runtime_gives_the_actions_of_eager_and_counts_evaluations(runtime: str) -> None:
     if reason := runtimes.unavailable(runtime):
         pytest.skip(reason)

@@ -6,11 +6,11 @@ import pytest
 
 from bench import runtimes
 from bench.interfaces import UserError
-from bench.runtimes import GRAPH, ONNX, check_runtime
+from bench.runtimes import FUSED, GRAPH, ONNX, check_runtime, versions_of
 from bench.spec import Variant
 
 
-@pytest.mark.parametrize("text", ["sdm+onnx", "dp3+onnx@nfe=1", "dp3@nfe=1", "dp3+compile@nfe=1:t=90"])
+@pytest.mark.parametrize("text", ["sdm+onnx", "sdm+fused", "dp3+onnx@nfe=1", "dp3@nfe=1", "dp3+compile@nfe=1:t=90"])
 def test_variants_are_written_as_they_are_read(text: str) -> None:
     assert str(Variant.parse(text)) == text
 
@@ -53,3 +53,10 @@ def test_onnx_runs_on_the_cpu_alone() -> None:
     pytest.importorskip("onnxscript")
     with pytest.raises(UserError, match="runs on the CPU, not on cuda"):
         check_runtime(ONNX, "cuda")
+
+
+def test_fused_runs_on_the_cpu_alone_and_names_its_compiler() -> None:
+    check_runtime(FUSED, "cpu")
+    with pytest.raises(UserError, match="'fused' runs on the CPU, not on cuda"):
+        check_runtime(FUSED, "cuda")
+    assert list(versions_of(FUSED)) == ["numba"]

@@ -1,0 +1,62 @@
+"""`methods.nets.fused`: the U-Net as one compiled call."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import methods
+from methods.nets.fused import FusedUnet, fusable
+from methods.nets.unet import ConditionalUnet1d
+
+COND = 6
+
+
+def make_unet(horizon: int = 4, n_blocks: int = 2) -> ConditionalUnet1d:
+    torch.manual_seed(0)
+    unet = ConditionalUnet1d(3, COND, horizon, (16, 32, 32), n_blocks, time_dim=8)
+    for (
+        parameter
+    ) in unet.parameters():  # fresh scales are 1, fresh shifts 0: they would hide being taken for each other
+        parameter.data += 0.2 * torch.randn_like(parameter)
+    return unet
+
+
+@pytest.mark.parametrize("horizon", [4, 8])
+@pytest.mark.parametrize(("draws", "batch", "n_times"), [(1, 1, 1), (1, 4, 1), (3, 2, 1), (3, 2, 6)])
+def test_the_function_of_the_network(horizon: int, draws: int, batch: int, n_times: int) -> None:
+    """For every row its own timestep and observation."""
+    unet = make_unet(horizon)
+    x, condition = torch.randn(draws * batch, horizon, 3), torch.randn(batch, COND)
+    timestep = torch.randint(0, 100, (n_times,))
+    fused = FusedUnet(unet)
+    with torch.inference_mode():
+        expected = unet(x, timestep, condition)
+        for _ in range(2):  # the memory is used again
+            torch.testing.assert_close(fused(x, timestep, condition), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_large_values_do_not_overflow() -> None:
+    unet = make_unet()
+    inputs = (1e4 * torch.randn(2, 4, 3), torch.tensor([99.0]), 1e4 * torch.randn(2, COND))
+    with torch.inference_mode():
+        expected = unet(*inputs)
+        torch.testing.assert_close(
+            FusedUnet(unet)(*inputs), expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max())
+        )
+
+
+def test_results_of_earlier_calls_stay() -> None:
+    unet = make_unet()
+    fused = FusedUnet(unet)
+    first = fused(torch.randn(1, 4, 3), torch.tensor([1]), torch.randn(1, COND))
+    kept = first.clone()
+    fused(torch.randn(1, 4, 3), torch.tensor([1]), torch.randn(1, COND))
+    torch.testing.assert_close(first, kept, rtol=0, atol=0)
+
+
+def test_long_chunks_have_no_such_form() -> None:
+    assert fusable(make_unet(horizon=8))
+    assert not fusable(make_unet(horizon=16))
+    assert methods.fused_forward(make_unet(horizon=16)) is None
+    assert methods.fused_forward(torch.nn.Linear(2, 2)) is None
