@@ -56,6 +56,7 @@ def rollout(
     realtime: RealTime | None = None,
     recorder: Recorder | None = None,
     spread: bool = False,
+    until_success: bool = False,
     on_progress: Callable[[float], None] = lambda _: None,
 ) -> list[Episode]:
     """Run one episode per seed.
@@ -69,6 +70,8 @@ def rollout(
         realtime: How long the policy keeps the robot waiting; None: the world stands still while it thinks.
         recorder: Shown the clouds that the policy sees (pictures are not kept), and how episodes end; changes nothing.
         spread: Whether to measure `Episode.action_spread` (`bench.spread`); changes nothing else.
+        until_success: End an episode at its first success, where no more than that is asked; other episodes stay as
+            they are.
         on_progress: Called with the fraction done.
     """
     episodes = []
@@ -80,7 +83,7 @@ def rollout(
             waits: Iterator[int] = repeat(0)
             if realtime is not None:
                 waits = realtime.waits(base_seed, task.spec.id, training_seed, episode.index)
-            lanes.append(_Lane(task, episode, policy.spec.n_obs_steps, policy.spec.observation, waits))
+            lanes.append(_Lane(task, episode, policy.spec.n_obs_steps, policy.spec.observation, waits, until_success))
         device = next(policy.network.parameters()).device
         generator = torch_generator(noise, device)
         scope = (base_seed, tasks[0].spec.id, Purpose.SPREAD, training_seed, first)
@@ -130,9 +133,11 @@ class _Lane:
     """One running episode and the last To observations of it."""
 
     def __init__(
-        self, task: Task, episode: Episode, n_obs_steps: int, kind: ObservationKind, waits: Iterator[int]
-    ) -> None:
+        self, task: Task, episode: Episode, n_obs_steps: int, kind: ObservationKind, waits: Iterator[int],
+        until_success: bool,
+    ) -> None:  # fmt: skip
         self.task, self.episode, self._kind, self._waits = task, episode, kind, waits
+        self._until_success = until_success
         self._last_action = np.zeros(task.spec.action_dim, np.float32)
         self._trace = hashlib.sha256()
         task.reset(episode.seed)
@@ -180,7 +185,7 @@ class _Lane:
                 episode.error, outcome = "the simulator diverged: its reward is not finite", outcome._replace(done=True)
             else:
                 episode.total_reward += outcome.reward
-            if outcome.done or episode.steps >= self.task.spec.max_steps:
+            if outcome.done or episode.steps >= self.task.spec.max_steps or (self._until_success and outcome.success):
                 episode.done = True
                 break
             if len(actions) - i <= len(self.history):

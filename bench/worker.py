@@ -149,7 +149,7 @@ class Worker:
         return rollout(
             simulators, method, seeds,
             base_seed=unit.base_seed, training_seed=unit.training_seed, realtime=unit.realtime, recorder=recorder,
-            spread=purpose is Purpose.TEST, on_progress=on_progress,
+            spread=purpose is Purpose.TEST, until_success=purpose is Purpose.SELECTION, on_progress=on_progress,
         )  # fmt: skip
 
     def _method(self, unit: Unit) -> Method:

@@ -16,11 +16,13 @@ from tests.fakes import FakeMethod, FakeTask, NanMethod, fake_spec
 SEEDS = list(range(2 * LOCKSTEP + 3))
 
 
-def run(count: int, method: FakeMethod | None = None, tasks: list[FakeTask] | None = None) -> list[Episode]:
+def run(
+    count: int, method: FakeMethod | None = None, tasks: list[FakeTask] | None = None, until_success: bool = False
+) -> list[Episode]:
     policy = method or FakeMethod("base", fake_spec(), {})
     policy.network.bias.data[:] = 0.3  # forward
     tasks = tasks or [FakeTask() for _ in range(LOCKSTEP)]
-    return rollout(tasks, policy, SEEDS[:count], base_seed=0, training_seed=0)
+    return rollout(tasks, policy, SEEDS[:count], base_seed=0, training_seed=0, until_success=until_success)
 
 
 @given(st.integers(1, len(SEEDS)))
@@ -35,6 +37,14 @@ def test_success_is_recorded_with_its_step() -> None:
         assert episode.steps == 12
         assert (episode.steps_to_success is not None) == episode.success_ever
         assert not episode.success_end or episode.success_ever
+
+
+def test_until_success_episodes_end_there_and_nothing_else_changes() -> None:
+    whole, short = run(LOCKSTEP), run(LOCKSTEP, until_success=True)
+    assert [e.steps_to_success for e in short] == [e.steps_to_success for e in whole]
+    assert all(a.steps == a.steps_to_success and a.success_end for a in short if a.success_ever)
+    assert [a for a in short if not a.success_ever] == [b for b in whole if not b.success_ever]
+    assert sum(e.steps for e in short) < sum(e.steps for e in whole)
 
 
 class Blink(FakeTask):
