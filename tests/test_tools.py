@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -17,8 +18,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
+from bench import app
 from bench.interfaces import UserError
+from bench.spec import make_spec
+from bench.store import load_run
 from bench.submission import validate
 
 TOOLS = Path(__file__).parent.parent / "tools"
@@ -130,6 +135,26 @@ def test_fuzzing_by_coverage_goes_on_without_a_fault_and_ends_at_one(tmp_path: P
 def _folder(root: Path, name: str) -> Path:
     (root / name).mkdir()
     return root / name
+
+
+def test_generalisation_is_of_the_checkpoint_that_was_evaluated(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.syspath_prepend(str(TOOLS))
+    import check_generalisation
+
+    names = ["metaworld/drawer-close", "--profile", "smoke", "--cache", str(tmp_path / "cache")]
+    monkeypatch.setattr(sys, "argv", ["check_generalisation", *names])
+    assert check_generalisation.main() == 2
+    assert "train dp3 on metaworld/drawer-close, seed 0; 'bench run'" in capsys.readouterr().err
+    places = (tmp_path / "run", tmp_path / "cache", tmp_path / "reports")
+    settings = app.Settings(*places, 0, None, "cpu", dry_run=False, latency=False)
+    app.run(make_spec(["dp3"], names[:1], profile_name="smoke"), settings, Console(file=io.StringIO()))
+    assert check_generalisation.main() == 0
+    solved = int(load_run(tmp_path / "run").episodes["success_ever"].sum())
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.rpartition(" (")[0].rpartition(", ")[2].rpartition(": ")[0] for line in lines] == [
+        "where its demonstrations began", "on the test",
+    ]  # fmt: skip
+    assert f"on the test: {solved}/2 " in lines[1]
 
 
 def test_measuring_experts_leaves_other_sections_alone(
