@@ -3,8 +3,8 @@
     python tools/check_generalisation.py metaworld/soccer [--method dp3] [--profile lite] [--seed 0] [--cache cache]
 
 The checkpoint and the demonstrations must be in the cache: `bench run` with the same method, task, profile and seed
-puts them there. A policy that solves the initial states of its demonstrations and few others has learned what it was
-shown: more of it would help, longer training would not. One that fails on both has a fault elsewhere.
+puts them there. A policy that solves the initial states of its demonstrations and few others has learned them by
+heart; one that fails on both has not learned them.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from methods.nets.kernels import _JIT, _exp, _normalise
-from methods.nets.unet import GROUPS, ConditionalUnet1d
+from methods.nets.unet import _MAX_DENSE, GROUPS, ConditionalUnet1d
 
 _LINEAR, _SINUSOIDS, _MISH, _NORM, _ADD, _COPY = range(6)
 _NONE = -1
@@ -107,7 +107,7 @@ class FusedUnet:
 
 def fusable(unet: ConditionalUnet1d) -> bool:
     """Whether all convolutions of ``unet`` are laid out as matrices: its chunks are short."""
-    return all(affine.matrix is not None for affine in unet._layout()[0])
+    return unet.horizon <= _MAX_DENSE
 
 
 def _record(program: _Program, unet: ConditionalUnet1d, x: _Slot, timestep: _Slot, condition: _Slot) -> _Slot:
