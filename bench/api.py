@@ -15,6 +15,7 @@ from bench.comparison import Comparison
 from bench.comparison import compare as compare_runs
 from bench.console import say
 from bench.demo_import import resolve
+from bench.instruction_set import pin
 from bench.interfaces import UserError, unknown
 from bench.plan import make_plan, plan_key
 from bench.runtimes import check_runtime
@@ -52,7 +53,8 @@ def run(
 ) -> Run:
     """Measure methods on tasks, as ``bench run`` does: demos, training, evaluation, latency, report.
 
-    The same call again does what is missing and nothing else, and returns the same records.
+    The same call again does what is missing and nothing else, and returns the same records. With ``workers=0`` these
+    hold for this kind of processor only, if torch has computed in this process before (`bench.instruction_set`).
 
     Args:
         methods: names and variants, ``["dp3", "dp3@nfe=1", "sdm"]`` or ``"dp3,dp3@nfe=1,sdm"``; with imported
@@ -82,6 +84,7 @@ def run(
         UserError: bad input, in one line; nothing was started.
         KeyboardInterrupt: stopped; the same call goes on from there.
     """
+    pin()
     console = Console(quiet=quiet)
     spec, settings = prepare(
         _items(methods), _items(tasks), [seeds] if isinstance(seeds, int) else list(seeds), profile, episodes,

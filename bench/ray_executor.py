@@ -13,6 +13,7 @@ from typing import Any
 
 from bench.artifacts import Artifact
 from bench.executor import Event, Failed, Progress, first_line, run_unit
+from bench.instruction_set import environment
 from bench.interfaces import UserError
 from bench.plan import Unit
 from bench.signals import OutOfTimeError
@@ -75,7 +76,12 @@ class RayExecutor:
             ray.get_runtime_context().get_node_id(), soft=False
         )
         self._mailbox = ray.remote(num_cpus=0, scheduling_strategy=here)(_Mailbox).remote()
-        actor = ray.remote(num_cpus=1, num_gpus=1 / self._per_gpu if self._per_gpu else 0, max_restarts=0)(_RayWorker)
+        # local workers have it from here, and one that gives it again makes Ray start its processes anew
+        pinned = {"env_vars": {name: os.environ.get(name, value) for name, value in environment().items()}}
+        actor = ray.remote(
+            num_cpus=1, num_gpus=1 / self._per_gpu if self._per_gpu else 0, max_restarts=0,
+            runtime_env=pinned if address else None,
+        )(_RayWorker)  # fmt: skip
         self._make_actor: Callable[[], Any] = lambda: actor.remote(device, self._mailbox, limit_s)
         self._slots = [self._new_slot() for _ in range(room)]
         self._looked, self._failed_starts = time.monotonic(), 0

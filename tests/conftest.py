@@ -1,9 +1,13 @@
 """Fixtures for all tests."""
 
-import torch
-from hypothesis import settings
+from bench.instruction_set import pin
 
-from tests.fakes import fake_registry
+pin()  # as the command line does, before torch computes for the first time
+
+import torch  # noqa: E402
+from hypothesis import settings  # noqa: E402
+
+from tests.fakes import fake_registry  # noqa: E402
 
 __all__ = ["fake_registry"]
 

@@ -18,7 +18,7 @@ from scipy import stats
 
 from bench.published import Figure, Published
 from bench.report.measures import measure, success
-from bench.report.table import Column, Table, Value, count
+from bench.report.table import Column, Table, Value, count, signed_points
 from bench.store import Run
 
 _SUITES = {"adroit", "metaworld"}
@@ -89,7 +89,8 @@ def method_orders(run: Run, published: Published) -> Table:
     """
     columns = [
         Column("method", "method"), Column("against", "against"), Column("group", "published group"),
-        Column("published", "published, points", _points), Column("here", "here, points", _points, interval=True),
+        Column("published", "published, points", signed_points),
+        Column("here", "here, points", signed_points, interval=True),
         Column("tasks", "tasks here", count), Column("agreement", "direction"), Column("sources", "sources"),
     ]  # fmt: skip
     rows: list[Mapping[str, Value]] = []
@@ -129,7 +130,3 @@ def _direction(published: float, low: float, high: float) -> str:
 def _variant(run: Run, figure: Figure) -> str | None:
     """The entry of the run that is closest to the publication."""
     return next((name for name in figure.variants if name in run.manifest["spec"]["methods"]), None)
-
-
-def _points(value: float) -> str:
-    return f"{100 * value:+.1f}"

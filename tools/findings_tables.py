@@ -16,7 +16,7 @@ import pandas as pd
 from bench.report import spread, tables
 from bench.report.curves import curve
 from bench.report.measures import ALL, EVERY_SUITE, Group, dense, groups, measure, suite_title
-from bench.report.table import Column, Table, Value, count, factor, probability, share
+from bench.report.table import Column, Table, Value, count, factor, probability, share, signed_points
 from bench.stats import Estimate, benjamini_hochberg, holm, loss_by_task, mean_difference, sign_flip, time_to_success
 from bench.store import Run
 
@@ -110,7 +110,7 @@ def difference(cells: pd.DataFrame) -> tuple[Estimate, float]:
 def paired(run: Run) -> Table:
     """Success of one variant less that of another on the same episodes, overall and by group."""
     columns = [
-        *_WHERE, *_PAIR, Column("difference", "difference, points", _points, interval=True),
+        *_WHERE, *_PAIR, Column("difference", "difference, points", signed_points, interval=True),
         Column("only_first", "only method solved", count), Column("only_second", "only the other solved", count),
         *_TEST,
     ]  # fmt: skip
@@ -255,7 +255,3 @@ def _judged(rows: list[dict[str, Any]], key: str, alike: float) -> list[Mapping[
 def _rates(cells: pd.DataFrame) -> pd.Series:
     """Success by task, mean over training seeds."""
     return (cells["k"] / cells["n"]).groupby(cells["task"]).mean()
-
-
-def _points(value: float) -> str:
-    return f"{100 * value:+.1f}"

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from bench.cli import checkpoints, demos, inventory, measure, new, records
 from bench.console import say
+from bench.instruction_set import pin
 from bench.interfaces import UserError
 
 __all__ = ["app", "main"]
@@ -54,6 +55,7 @@ def _root(
 
 def main() -> None:
     """Entry point of the script ``bench``."""
+    pin()
     try:
         sys.exit(app(standalone_mode=False) or 0)
     except UserError as error:

@@ -13,21 +13,17 @@ from bench.comparison.latency import LatencyRow, compare_latency
 from bench.comparison.matching import changed_episodes, pair_episodes, same_machine
 from bench.comparison.success import SuccessRow, compare_success
 from bench.report.measures import suite_title
-from bench.report.table import Column, Table, count, factor, milliseconds, probability, share
+from bench.report.table import Column, Table, count, factor, milliseconds, probability, share, signed_points
 from bench.stats import ALPHA, MARGIN, Verdict
 from bench.store import Run
 
 __all__ = ["Comparison", "LatencyRow", "SuccessRow", "compare"]
 
 
-def _points(value: float) -> str:
-    return f"{100 * value:+.1f}"
-
-
 _SUCCESS = [
     Column("suite", "suite"), Column("variant", "method"), Column("tasks", "tasks", count),
     Column("pairs", "pairs", count), Column("base", "base %", share), Column("new", "new %", share),
-    Column("difference", "difference, points", _points, interval=True), Column("p_loss", "p (loss)", probability),
+    Column("difference", "difference, points", signed_points, interval=True), Column("p_loss", "p (loss)", probability),
     Column("verdict", "verdict"), Column("lost", "tasks that lost"),
 ]  # fmt: skip
 _LATENCY = [

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from bench.report.measures import CELL, Measures, success, suite_title
-from bench.report.table import Column, Table, Value, count, share
+from bench.report.table import Column, Table, Value, count, share, signed_points
 from bench.stats import Estimate, best_evaluations, paper_top5
 
 TOP = 5
@@ -85,8 +85,8 @@ def table(curves: pd.DataFrame, measures: Measures) -> Table:
         Column("suite", "suite"), Column("method", "method"), Column("trainings", "trainings", count),
         Column("final", "final %", share, interval=True), Column("n", "n", count),
         Column("evaluations", "evaluations × episodes"),
-        Column("selected", "selected %", share, interval=True), Column("selected_bias", "bias, points", _points),
-        Column("top5", "paper-top5 %", share, interval=True), Column("top5_bias", "bias, points", _points),
+        Column("selected", "selected %", share, interval=True), Column("selected_bias", "bias, points", signed_points),
+        Column("top5", "paper-top5 %", share, interval=True), Column("top5_bias", "bias, points", signed_points),
         Column("last_is_best", "last is best", count), Column("notes", "notes"),
     ]  # fmt: skip
     rows: list[Mapping[str, Value]] = []
@@ -118,7 +118,3 @@ def table(curves: pd.DataFrame, measures: Measures) -> Table:
 
 def _cells(cells: pd.DataFrame) -> list[tuple[str, str, int]]:
     return list(zip(*(cells[name] for name in CELL), strict=True))
-
-
-def _points(value: float) -> str:
-    return f"{round(100 * value, 1) + 0.0:+.1f}"

@@ -106,6 +106,11 @@ def share(value: float) -> str:
     return f"{100 * value:.1f}"
 
 
+def signed_points(value: float) -> str:
+    """A difference of shares as percentage points: 0.012 is ``+1.2``, and what rounds to nothing is ``+0.0``."""
+    return f"{round(100 * value, 1) + 0.0:+.1f}"
+
+
 def milliseconds(value: float) -> str:
     """Three significant digits."""
     return f"{value:.0f}" if value >= 99.95 else f"{value:#.3g}"

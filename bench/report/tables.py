@@ -21,7 +21,7 @@ from bench.report.measures import (
     suite_title,
     with_success,
 )
-from bench.report.table import Column, Table, Value, count, factor, milliseconds, probability, share
+from bench.report.table import Column, Table, Value, count, factor, milliseconds, probability, share, signed_points
 from bench.stats import Estimate, mcnemar
 from bench.store import Run
 
@@ -121,7 +121,7 @@ def paired(run: Run, measures: Measures) -> Table:
     """Each variant against the first on the same episodes, by suite: exact McNemar on matched initial states."""
     columns = [
         Column("suite", "suite"), Column("method", "method"), Column("against", "against"),
-        Column("pairs", "pairs", count), Column("difference", "difference, points", lambda v: f"{100 * v:+.1f}"),
+        Column("pairs", "pairs", count), Column("difference", "difference, points", signed_points),
         Column("only_method", "only method solved", count), Column("only_against", "only the other solved", count),
         Column("p", "p (McNemar)", probability), Column("notes", "notes"),
     ]  # fmt: skip
