@@ -11,14 +11,16 @@ from typing import Any
 
 import psutil
 import torch
+from llvmlite import binding
 
 from bench.interfaces import UserError
 
 
 def fingerprint() -> dict[str, Any]:
-    """Processor, memory, operating system, Python, torch and its build, GPUs."""
+    """Processor, memory, operating system, Python, torch and what it computes with, GPUs."""
     return {
         "cpu": _cpu_name(),
+        "cpu_kind": binding.get_host_cpu_name(),  # of LLVM; generations of one maker may share their name
         "cores": psutil.cpu_count(logical=False) or os.cpu_count(),
         "threads": os.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),

@@ -1,6 +1,6 @@
 """One instruction set for all arithmetic, so that records do not depend on which x86-64 processor made them.
 
-PyTorch's and Numba's kernels take the widest vectors that a processor has, and sum in another order with each width.
+The kernels of PyTorch, Numba and NumPy take the widest vectors that a processor has, and round otherwise with each width.
 AVX2, which all processors of the last ten years have, costs next to nothing at these sizes (``docs/performance.md``).
 The libraries read their environment when they are loaded or compute for the first time: `pin` before that.
 """
@@ -15,6 +15,8 @@ AVX2 = {
     "ATEN_CPU_CAPABILITY": "avx2",
     "NUMBA_CPU_NAME": "znver3",  # LLVM orders instructions by processor, too: any one will do, but the same everywhere
     "NUMBA_CPU_FEATURES": "-avx512f",  # beyond those of that processor; unset, those of this one would be added
+    "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR",
+    "OPENBLAS_CORETYPE": "Haswell",
 }
 
 

@@ -19,8 +19,10 @@ from bench.instruction_set import pin
 pin()
 import numba, torch
 from numba.core.registry import cpu_target
+from numpy.lib.introspect import opt_func_info
 target = cpu_target.target_context.codegen().magic_tuple()
-print(json.dumps([torch.backends.cpu.get_cpu_capability(), target[1], target[2]]))
+kernels = {found["current"] for found in opt_func_info(func_name="tanh")["tanh"].values()}
+print(json.dumps([torch.backends.cpu.get_cpu_capability(), target[1], target[2], *sorted(kernels)]))
 """
 
 
@@ -33,15 +35,18 @@ def processor(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
 
 
 def ask(**variables: str) -> list[str]:
-    """What torch and Numba compile for, in a process that has pinned itself."""
+    """What torch, Numba (two) and NumPy (all the others) have kernels for, in a process that has pinned itself."""
     clean = {name: value for name, value in os.environ.items() if name not in AVX2}
     answer: list[str] = json.loads(subprocess.check_output([sys.executable, "-c", ASK], env=clean | variables))
     return answer
 
 
 @pytest.mark.skipif(not environment(), reason="not an x86-64 processor with AVX2")
-def test_torch_and_numba_compile_for_avx2_whatever_the_processor_has() -> None:
-    assert ask() == ["AVX2", AVX2["NUMBA_CPU_NAME"], AVX2["NUMBA_CPU_FEATURES"]]
+def test_libraries_use_avx2_whatever_the_processor_has() -> None:
+    torch, *numba = (found := ask())[:3]
+    assert [torch, *numba] == ["AVX2", AVX2["NUMBA_CPU_NAME"], AVX2["NUMBA_CPU_FEATURES"]]
+    assert found[3:]
+    assert not [kernel for kernel in found[3:] if "V4" in kernel or "AVX512" in kernel]
 
 
 @pytest.mark.skipif(not environment(), reason="not an x86-64 processor with AVX2")
