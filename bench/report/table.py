@@ -107,8 +107,8 @@ def share(value: float) -> str:
 
 
 def signed_points(value: float) -> str:
-    """A difference of shares as percentage points: 0.012 is ``+1.2``, and what rounds to nothing is ``+0.0``."""
-    return f"{round(100 * value, 1) + 0.0:+.1f}"
+    """A difference of shares as percentage points: 0.012 is ``+1.2``, a small loss ``-0.0``, noise ``+0.0``."""
+    return f"{round(100 * value, 9) + 0.0:+.1f}"
 
 
 def milliseconds(value: float) -> str:

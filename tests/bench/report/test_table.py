@@ -107,7 +107,7 @@ def test_numbers() -> None:
     assert [factor(v) for v in (1.049, 7.26, 123.4)] == ["1.05×", "7.3×", "123×"]
     assert [probability(v) for v in (0.0, 0.0491)] == ["<0.001", "0.049"]
     assert count(1234567) == "1,234,567"
-    assert [signed_points(v) for v in (0.012, -0.0351, -0.0001)] == ["+1.2", "-3.5", "+0.0"]
+    assert [signed_points(v) for v in (0.012, -0.0351, -0.0001, -1e-17)] == ["+1.2", "-3.5", "-0.0", "+0.0"]
 
 
 def test_terminal_takes_no_markup_from_names() -> None:
