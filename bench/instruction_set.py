@@ -2,7 +2,7 @@
 
 The kernels of PyTorch, Numba and NumPy take the widest vectors that a processor has, and round otherwise with each
 width. AVX2, which all processors of the last ten years have, costs next to nothing at these sizes
-(``docs/performance.md``). The libraries read their environment when they are loaded or compute for the first time:
+(``docs/reliability.md``). The libraries read their environment when they are loaded or compute for the first time:
 `pin` before that.
 """
 
