@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import subprocess
 import time
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from bench.instruction_set import AVX2, environment
+from bench.ray_executor import RayExecutor
 from bench.store import read_rows
 from tests.test_processes import PATIENCE_S, finish, records, start, wait_for
 
@@ -41,9 +44,11 @@ class Nodes:
 
 @pytest.fixture
 def nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
-    from tests.test_processes import environment
+    from tests.test_processes import environment as of_tests
 
-    for name, value in environment(tmp_path).items():
+    for name in AVX2:
+        monkeypatch.delenv(name, raising=False)  # nodes are started by hand, not by bench
+    for name, value in of_tests(tmp_path).items():
         monkeypatch.setenv(name, value)  # nodes have the code, as they must
     monkeypatch.setenv("BENCH_TEST_FORBIDDEN", str(tmp_path))
     made = Nodes(tmp_path)
@@ -67,6 +72,17 @@ def test_two_nodes_without_a_shared_file_system(undisturbed: dict[str, bytes], n
     nodes.add()
     finish(on(nodes, tmp_path))
     assert records(tmp_path) == undisturbed
+
+
+def test_workers_on_other_nodes_use_the_same_instruction_set(nodes: Nodes) -> None:
+    nodes.add()
+    executor = RayExecutor(1, nodes.address)
+    try:
+        actor = executor._slots[0].actor
+        asked = actor.__ray_call__.remote(lambda _: {name: os.environ[name] for name in AVX2 if name in os.environ})
+        assert importlib.import_module("ray").get(asked, timeout=PATIENCE_S) == environment()
+    finally:
+        executor.close()
 
 
 def test_nodes_of_different_size(undisturbed: dict[str, bytes], nodes: Nodes, tmp_path: Path) -> None:
