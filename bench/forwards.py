@@ -1,4 +1,4 @@
-"""What replaces the forward of a module where a runtime other than PyTorch's eager mode was asked for."""
+"""What replaces the forward of a module, or a sampler, where another runtime than PyTorch's eager mode is asked for."""
 
 from __future__ import annotations
 
@@ -35,6 +35,18 @@ def use_runtime(method: Method, runtime: str, device: str = "cpu") -> None:
         raise UserError(f"{method.spec.name} cannot run by '{runtime}': there is no such form of its networks")
     for module, forward in replaced:
         module.forward = forward  # hooks, which count evaluations, go on working
+    if runtime == FUSED and (sampler := registry.methods().fused_sampler(method)):
+        setattr(method, "sample", _Sampler(method, sampler))  # noqa: B010 -- mypy: a method
+
+
+class _Sampler:
+    """A sampler as one call; evaluation by evaluation where hooks of the network count these."""
+
+    def __init__(self, method: Method, fused: Callable[[Tensor, torch.Generator], Tensor]) -> None:
+        self._network, self._fused, self._by_evaluations = method.network, fused, method.sample
+
+    def __call__(self, condition: Tensor, generator: torch.Generator) -> Tensor:
+        return (self._by_evaluations if self._network._forward_hooks else self._fused)(condition, generator)
 
 
 def _fused(module: nn.Module) -> Forward | None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from bench.interfaces import Method, MethodSpec, Task, TaskSpec
 
 if TYPE_CHECKING:  # names and specs need no PyTorch
-    from torch import Tensor, nn
+    from torch import Generator, Tensor, nn
 
 
 class MethodRegistry(Protocol):
@@ -44,6 +44,9 @@ class MethodRegistry(Protocol):
 
     def fused_forward(self, module: nn.Module) -> Callable[..., Tensor] | None:
         """The forward of a module of a method as one call of compiled code, or None."""
+
+    def fused_sampler(self, method: Method) -> Callable[[Tensor, Generator], Tensor] | None:
+        """``method.sample`` as one call of compiled code, or None."""
 
 
 class TaskRegistry(Protocol):

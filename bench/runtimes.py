@@ -1,7 +1,8 @@
 """Other ways to run the networks of a method than PyTorch's eager mode: entries of their own, such as ``sdm+onnx``.
 
 A runtime replaces the modules that a method names in ``parts`` (pure functions of tensors); what lies between them, the
-sampler's arithmetic, stays as it is. Results agree to rounding, so such an entry has success figures of its own.
+sampler's arithmetic, stays as it is, but for ``fused``, which has whole samplers too. Results agree to rounding, so
+such an entry has success figures of its own.
 """
 
 from __future__ import annotations

@@ -77,6 +77,13 @@ def fused_forward(module: nn.Module) -> Callable[..., Tensor] | None:
     return FusedUnet(module) if isinstance(module, ConditionalUnet1d) and fusable(module) else None
 
 
+def fused_sampler(method: Method) -> Callable[[Tensor, torch.Generator], Tensor] | None:
+    """``method.sample``, its weights loaded, as one call of compiled code; None where there is no such form of it."""
+    from methods import fused
+
+    return fused.fused_sampler(method)
+
+
 def _factory(name: str) -> Callable[..., Method]:
     if name in METHODS:
         module, attribute = METHODS[name].split(":")

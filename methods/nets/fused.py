@@ -1,12 +1,13 @@
-"""The forward of the U-Net as one call of compiled code, on the CPU: variants ``+fused``.
+"""The U-Net, or a whole sampler with it, as one call of compiled code, on the CPU: variants ``+fused``.
 
 At batch 1 the U-Net of ``lite`` is a million products in some seven hundred operations of PyTorch, and calling these
 takes several times as long as the arithmetic. Here it is a program: a table of steps on slices of one memory, all run
-by one function that Numba compiles. Same function as `ConditionalUnet1d.forward`, to rounding.
+by one function that Numba compiles. Same functions as `ConditionalUnet1d.forward` and the samplers, to rounding.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numba
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from methods.nets.kernels import _JIT, _exp, _normalise
+from methods.nets.normalizer import Affine
 from methods.nets.unet import _MAX_DENSE, GROUPS, ConditionalUnet1d
 
 _LINEAR, _SINUSOIDS, _MISH, _NORM, _ADD, _COPY = range(6)
@@ -84,25 +86,64 @@ class FusedUnet:
     """The forward of a U-Net on the CPU with the weights that it has now: it does not follow them when they change."""
 
     def __init__(self, unet: ConditionalUnet1d) -> None:
-        self._action_dim, self._horizon = unet.action_dim, unet.horizon
+        self.action_dim, self.horizon = unet.action_dim, unet.horizon
         program = _Program()
         time_dim = unet.time.project.out_features
         sizes = (unet.action_dim * unet.horizon, 1, unet.blocks[0].film.in_features - time_dim)
         inputs = [program.slot(size) for size in sizes]
-        self._out = _record(program, unet, *inputs)
-        self._inputs = np.array([slot.start for slot in inputs])
-        self._memory = np.zeros(program.memory, np.float32)
-        self._steps, self._constants = program.tables()
+        out = _record(program, unet, *inputs)
+        memory = np.zeros(program.memory, np.float32)
+        self.program = (np.array([slot.start for slot in inputs]), *program.tables(), memory, out.start)
 
     def __call__(self, x: Tensor, timestep: Tensor, condition: Tensor) -> Tensor:
         """As `ConditionalUnet1d.forward`."""
         chunks = x.transpose(1, 2).flatten(1).contiguous().numpy()
-        out = np.empty((len(x), self._out.size), np.float32)
-        _run(
-            chunks, timestep.to(torch.float32).contiguous().numpy(), condition.contiguous().numpy(), self._inputs,
-            self._steps, self._constants, self._memory, self._out.start, out,
+        out = np.empty_like(chunks)
+        times = timestep.to(torch.float32).contiguous().numpy()
+        _run(chunks, times, condition.contiguous().numpy(), *self.program, out)
+        return torch.from_numpy(out).view(len(x), self.action_dim, self.horizon).transpose(1, 2)
+
+
+class Update(NamedTuple):
+    """x -> by_x x + by_clean x0 + by_clipped clip(x0) + by_noise eps, with the network's x0 and eps ~ N(0, I)."""
+
+    by_x: float
+    by_clean: float
+    by_clipped: float
+    by_noise: float = 0.0
+
+
+class FusedSampler:
+    """Noise -> actions as one call: all evaluations of a U-Net, what lies between them, and the scale of the actions.
+
+    Args:
+        unet: its fused forward.
+        timesteps: of the N evaluations.
+        updates: what follows each of them; the last result is clipped to [-1, 1].
+        action: the normaliser of actions.
+        executed: first of the actions that are kept, and how many these are.
+    """
+
+    def __init__(
+        self, unet: FusedUnet, timesteps: Sequence[int], updates: Sequence[Update], action: Affine,
+        executed: tuple[int, int],
+    ) -> None:  # fmt: skip
+        self._unet, (self._first, self._count) = unet, executed
+        self._timesteps, self._updates = np.array(timesteps, np.float32), np.array(updates, np.float32)
+        self._affine = torch.stack([action.scale, action.offset]).numpy()
+        self._draws = 1 + int(np.count_nonzero(self._updates[:, 3]))
+
+    def __call__(self, condition: Tensor, generator: torch.Generator) -> Tensor:
+        """Condition ``[B, C]`` -> actions ``[B, K, A]``, from the noise that the method itself would draw."""
+        u, batch = self._unet, len(condition)
+        shape = (batch, u.horizon, u.action_dim)
+        noise = [torch.randn(shape, generator=generator).numpy() for _ in range(self._draws)]
+        out = np.empty((batch, self._count, u.action_dim), np.float32)
+        _sample(
+            np.stack(noise) if len(noise) > 1 else noise[0][None], condition.contiguous().numpy(), self._timesteps,
+            self._updates, self._affine, self._first, *u.program, out,
         )  # fmt: skip
-        return torch.from_numpy(out).view(len(x), self._action_dim, self._horizon).transpose(1, 2)
+        return torch.from_numpy(out)
 
 
 def fusable(unet: ConditionalUnet1d) -> bool:
@@ -165,49 +206,89 @@ def _run(
     constants: np.ndarray, memory: np.ndarray, result: int, out: np.ndarray,
 ) -> None:  # fmt: skip
     """Run the program for every row of ``chunks`` ``[K * B, A * H]``; ``conditions`` ``[B, C]`` repeat."""
-    size = max(steps[:, 4].max(), steps[:, 2].max())
-    hat, e, bits = np.empty(size, np.float32), np.empty(size, np.float32), np.empty(size, np.int32)
-    powers, inverse_std = bits.view(np.float32), np.empty(GROUPS, np.float32)
     for row in range(len(chunks)):
         memory[inputs[0] : inputs[0] + chunks.shape[1]] = chunks[row]
         memory[inputs[1]] = timesteps[row % len(timesteps)]
         memory[inputs[2] : inputs[2] + conditions.shape[1]] = conditions[row % len(conditions)]
-        for s in range(len(steps)):
-            kind, source, n_in, target, n_out, a, b, c, channels = steps[s]
-            x, y = memory[source : source + n_in], memory[target : target + n_out]
-            if kind == _LINEAR:
-                for i in range(n_out):
-                    weights = constants[a + i * n_in : a + (i + 1) * n_in]
-                    total = np.float32(0.0)
-                    for j in range(n_in):
-                        total += weights[j] * x[j]
-                    y[i] = total
-                if b >= 0:
-                    y += constants[b : b + n_out]
-            elif kind == _SINUSOIDS:
-                half = n_out // 2
-                for i in range(half):
-                    angle = x[0] * constants[a + i]
-                    y[i], y[half + i] = np.sin(angle), np.cos(angle)
-            elif kind == _MISH:
-                _mish(x, bits, powers, e, y)
-            elif kind == _NORM:
-                normal = hat[:n_in]
-                _normalise(x, GROUPS, normal, inverse_std)
-                weights, shifts = constants[a : a + n_in], constants[b : b + n_in]
-                for i in range(n_in):
-                    normal[i] = normal[i] * weights[i] + shifts[i]
-                _mish(normal, bits, powers, e, y)
-                if c >= 0:
-                    length = n_in // channels
-                    for k in range(channels):
-                        scale, shift = memory[c + k], memory[c + channels + k]
-                        for i in range(k * length, (k + 1) * length):
-                            y[i] = y[i] * scale + shift
-            elif kind == _ADD:
-                other = memory[a : a + n_in]
-                for i in range(n_in):
-                    y[i] = x[i] + other[i]
-            else:
-                y[:] = x
+        _evaluate(steps, constants, memory)
         out[row] = memory[result : result + out.shape[1]]
+
+
+@numba.njit(**_JIT)
+def _sample(
+    noise: np.ndarray, conditions: np.ndarray, timesteps: np.ndarray, updates: np.ndarray, affine: np.ndarray,
+    first: int, inputs: np.ndarray, steps: np.ndarray, constants: np.ndarray, memory: np.ndarray, result: int,
+    out: np.ndarray,
+) -> None:  # fmt: skip
+    """Take ``noise`` ``[D, B, H, A]`` by ``updates`` ``[N, 4]`` to actions, of which ``out`` ``[B, K, A]`` are kept."""
+    _, batch, horizon, width = noise.shape
+    low, high = np.float32(-1.0), np.float32(1.0)
+    scale, offset = affine[0], affine[1]
+    for row in range(batch):
+        x = memory[inputs[0] : inputs[0] + width * horizon]  # [A * H]
+        for h in range(horizon):
+            for a in range(width):
+                x[a * horizon + h] = noise[0, row, h, a]
+        drawn = 1
+        for n in range(len(timesteps)):
+            memory[inputs[1]] = timesteps[n]
+            memory[inputs[2] : inputs[2] + conditions.shape[1]] = conditions[row]
+            _evaluate(steps, constants, memory)
+            factor = updates[n]
+            for i in range(len(x)):
+                clean = memory[result + i]
+                x[i] = factor[0] * x[i] + factor[1] * clean + factor[2] * min(max(clean, low), high)
+            if factor[3]:
+                for h in range(horizon):
+                    for a in range(width):
+                        x[a * horizon + h] += factor[3] * noise[drawn, row, h, a]
+                drawn += 1
+        for k in range(out.shape[1]):
+            for a in range(width):
+                out[row, k, a] = (min(max(x[a * horizon + first + k], low), high) - offset[a]) / scale[a]
+
+
+@numba.njit(**_JIT)
+def _evaluate(steps: np.ndarray, constants: np.ndarray, memory: np.ndarray) -> None:
+    """Run the program once, on the inputs that are in the memory."""
+    size = max(steps[:, 4].max(), steps[:, 2].max())
+    hat, e, bits = np.empty(size, np.float32), np.empty(size, np.float32), np.empty(size, np.int32)
+    powers, inverse_std = bits.view(np.float32), np.empty(GROUPS, np.float32)
+    for s in range(len(steps)):
+        kind, source, n_in, target, n_out, a, b, c, channels = steps[s]
+        x, y = memory[source : source + n_in], memory[target : target + n_out]
+        if kind == _LINEAR:
+            for i in range(n_out):
+                weights = constants[a + i * n_in : a + (i + 1) * n_in]
+                total = np.float32(0.0)
+                for j in range(n_in):
+                    total += weights[j] * x[j]
+                y[i] = total
+            if b >= 0:
+                y += constants[b : b + n_out]
+        elif kind == _SINUSOIDS:
+            half = n_out // 2
+            for i in range(half):
+                angle = x[0] * constants[a + i]
+                y[i], y[half + i] = np.sin(angle), np.cos(angle)
+        elif kind == _MISH:
+            _mish(x, bits, powers, e, y)
+        elif kind == _NORM:
+            normal = hat[:n_in]
+            _normalise(x, GROUPS, normal, inverse_std)
+            weights, shifts = constants[a : a + n_in], constants[b : b + n_in]
+            for i in range(n_in):
+                normal[i] = normal[i] * weights[i] + shifts[i]
+            _mish(normal, bits, powers, e, y)
+            if c >= 0:
+                length = n_in // channels
+                for k in range(channels):
+                    scale, shift = memory[c + k], memory[c + channels + k]
+                    for i in range(k * length, (k + 1) * length):
+                        y[i] = y[i] * scale + shift
+        elif kind == _ADD:
+            other = memory[a : a + n_in]
+            for i in range(n_in):
+                y[i] = x[i] + other[i]
+        else:
+            y[:] = x

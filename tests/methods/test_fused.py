@@ -1,4 +1,4 @@
-"""`methods.nets.fused`: the U-Net as one compiled call."""
+"""`methods.nets.fused` and `methods.fused`: the U-Net and whole samplers as one compiled call."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import pytest
 import torch
 
 import methods
+from bench.interfaces import TaskSpec
 from methods.nets.fused import FusedUnet, fusable
 from methods.nets.unet import ConditionalUnet1d
 
 COND = 6
+TASK = TaskSpec("metaworld/none", "metaworld", "easy", 64, 9, 4, 200, 5, "none", "none")
 
 
 def make_unet(horizon: int = 4, n_blocks: int = 2) -> ConditionalUnet1d:
@@ -60,3 +62,32 @@ def test_long_chunks_have_no_such_form() -> None:
     assert not fusable(make_unet(horizon=16))
     assert methods.fused_forward(make_unet(horizon=16)) is None
     assert methods.fused_forward(torch.nn.Linear(2, 2)) is None
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("dp3", {}), ("dp3", {"nfe": "1", "t": "50"}), ("dp3", {"nfe": "3"}), ("sdm", {}), ("sdm-released", {}),
+        ("manicm", {}), ("manicm", {"nfe": "4"}), ("manicm-released", {}), ("simple_dp3", {}),
+    ],
+)  # fmt: skip
+def test_the_function_of_the_sampler(name: str, options: dict[str, str], batch: int) -> None:
+    """The same actions from the same noise, and the generator is left where the method itself leaves it."""
+    method = methods.make(name, TASK, "smoke", options)
+    torch.manual_seed(0)
+    for tensor in (*method.ema.unet.parameters(), method.ema.normalizer.action.offset):  # type: ignore[attr-defined]
+        tensor.data += 0.2 * torch.randn_like(tensor)
+    method.ema.normalizer.action.scale.uniform_(0.5, 2.0)  # type: ignore[attr-defined]
+    condition = torch.randn(batch, 64)
+    own, other = (torch.Generator().manual_seed(1) for _ in range(2))
+    sampler = methods.fused_sampler(method)
+    assert sampler is not None
+    for _ in range(2):  # the memory is used again
+        torch.testing.assert_close(sampler(condition, other), method.sample(condition, own), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(other.get_state(), own.get_state(), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ["bc", "flowpolicy"])
+def test_other_samplers_have_no_such_form(name: str) -> None:
+    assert methods.fused_sampler(methods.make(name, TASK, "smoke")) is None
