@@ -11,16 +11,17 @@ from typing import NamedTuple
 
 import mujoco
 import numpy as np
+from adroit_pen import begin_midway
 from adroit_planner import rest
 
 import envs
 from bench.interfaces import Outcome
 from bench.seeding import Purpose, episode_seed
-from envs.adroit import Adroit
+from envs.adroit import Adroit, axis
 from envs.experts.adroit import Policy
 
-LENGTH = {"hammer": 60, "door": 70}  # actions of a training episode; the value of going on is added
-SCALE = {"hammer": 0.05, "door": 0.1}  # brings discounted sums to the order of ten
+LENGTH = {"hammer": 60, "door": 70, "pen": 40}  # actions of a training episode; the value of going on is added
+SCALE = {"hammer": 0.05, "door": 0.1, "pen": 0.1}  # brings discounted sums to the order of ten
 
 
 def door_reward(data: mujoco.MjData, outcome: Outcome) -> float:
@@ -48,8 +49,20 @@ def hammer_reward(data: mujoco.MjData, outcome: Outcome) -> float:
     )  # fmt: skip
 
 
+def pen_reward(data: mujoco.MjData, outcome: Outcome) -> float:
+    """Turn the pen to the goal and hold it there, near its place in the hand; never less than nothing while it is held.
+
+    With a reward that is negative on the way, dropping the pen, which ends the episode, would be worth it.
+    """
+    cosine = float(axis(data, "object") @ axis(data, "target"))
+    away = float(np.linalg.norm(data.body("Object").xpos - data.site("eps_ball").xpos))
+    near = np.clip((0.1 - away) / 0.03, 0.0, 1.0)
+    at_goal = 3.0 * np.exp((cosine - 1.0) / 0.1) + 2.0 * (cosine > 0.955)
+    return float(0.5 * (cosine + 1.0) - 2.0 * max(away - 0.03, 0.0) + near * at_goal - 5.0 * outcome.done)
+
+
 REWARDS: dict[str, Callable[[mujoco.MjData, Outcome], float]] = {
-    "door": door_reward, "hammer": hammer_reward
+    "door": door_reward, "hammer": hammer_reward, "pen": pen_reward
 }  # fmt: skip
 
 
@@ -66,11 +79,12 @@ class Episode(NamedTuple):
 class Job(NamedTuple):
     """What a worker needs for an episode."""
 
-    name: str  # door or hammer
+    name: str  # door, hammer or pen
     policy: Policy
     std: np.ndarray | None  # [A] of the exploration noise; None: the mean action, to the task's own horizon
     base_seed: int
     index: int  # of the episode
+    midway: float = 0.0  # how likely it starts amid a planned episode
 
 
 @cache
@@ -85,6 +99,8 @@ def play(job: Job) -> Episode:
     seed = episode_seed(job.base_seed, task.spec.id, Purpose.TRAIN, job.index)
     rng = np.random.default_rng([seed, 1])
     task.reset(seed)
+    if rng.random() < job.midway:
+        begin_midway(task, rng)
     states, actions, rewards = [features(task)], [], []
     length = task.spec.max_steps if job.std is None else LENGTH[job.name]
     for _ in range(length):
@@ -107,7 +123,8 @@ def features(task: Adroit) -> np.ndarray:
 
 
 def quiet(name: str) -> Policy:
-    """A policy that holds all joints at zero or near it."""
+    """A policy that holds all joints at zero or near it; for the pen amid their ranges: the hand is half shut."""
     task = task_of(name)
     task.reset(0)
-    return Policy.constant(len(task.state_vector()), rest(task).astype(np.float32))
+    action = np.zeros(task.spec.action_dim) if name == "pen" else rest(task)
+    return Policy.constant(len(task.state_vector()), action.astype(np.float32))

@@ -1,7 +1,8 @@
 """The planned episodes that training starts from.
 
-One episode per task, found by `tools/adroit_planner.py`, is moved to other layouts by kinematics. It solves about half
-of them, which is enough to start from; that they are all alike is what makes them easy to clone.
+Hammer and door: one episode, found by `tools/adroit_planner.py`, is moved to other layouts by kinematics. It solves
+about half of them, which is enough to start from; that they are all alike is what makes them easy to clone. Pen: the
+planned episode that fits the goal best (`adroit_pen`).
 
     python tools/adroit_start.py door|hammer [--first 0] [--tries 20] [--out FILE]     plans another one, from nothing
 """
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from adroit_episodes import LENGTH, Job, features, task_of
+from adroit_pen import library, nearest
 from adroit_planner import SEARCH, plan_episode
 from adroit_transfer import transfer
 from safetensors.numpy import load_file, save_file
@@ -25,12 +27,15 @@ HOLD = 14  # solved steps after which a planned episode ends
 
 
 def demonstrate(job: Job) -> tuple[np.ndarray, np.ndarray] | None:
-    """States ``[T, O + V]`` and actions ``[T, A]`` of the episode moved to a layout; None if it fails there."""
+    """States ``[T, O + V]`` and actions ``[T, A]`` of the episode planned for a layout or goal; None if it fails."""
     task = task_of(job.name)
     seed = episode_seed(job.base_seed, task.spec.id, Purpose.TRAIN, job.index)
     task.reset(seed)
-    start = _start(job.name)
-    moved = transfer(job.name, task._env, start["actions"], start["joints"], layout(task) - start["layout"])
+    if job.name == "pen":
+        moved = library().actions[nearest(task)]
+    else:
+        start = _start(job.name)
+        moved = transfer(job.name, task._env, start["actions"], start["joints"], layout(task) - start["layout"])
     states, actions = [], []
     for step in range(LENGTH[job.name]):
         states.append(features(task))
@@ -69,7 +74,7 @@ def searched(name: str, index: int) -> dict[str, np.ndarray] | None:
 def main() -> None:
     """Plan until an episode is solved, and save it."""
     parser = argparse.ArgumentParser(description="Plan an episode to start a training from.")
-    parser.add_argument("name", choices=sorted(LENGTH))
+    parser.add_argument("name", choices=["door", "hammer"])
     parser.add_argument("--first", type=int, default=0, help="number of the first training seed")
     parser.add_argument("--tries", type=int, default=20)
     parser.add_argument("--out", type=Path)

@@ -1,4 +1,4 @@
-"""Make the planned episodes from which the expert of `adroit/pen` acts.
+"""Make the planned episodes of the pen, along which the training of its expert starts (`adroit_pen`).
 
     python tools/plan_adroit_pen.py [--episodes 230] [--keep 32] [--workers 1] [--first 0] [--out FILE]
 
@@ -17,13 +17,13 @@ from pathlib import Path
 
 import mujoco
 import numpy as np
+from adroit_pen import HELD, Library
 from adroit_planner import SEARCH, plan_episode
 from safetensors.numpy import save_file
 
 import envs
 from bench.seeding import Purpose, episode_seed
 from envs.adroit import Adroit, axis
-from envs.experts.adroit import HELD, Library
 
 NEAR = 0.07  # metres: closer to its place the pen is held
 FITS = 0.96  # cosine with a goal; a success needs 0.95
@@ -92,12 +92,14 @@ def gathered(candidates: list[np.ndarray]) -> Library:
 
 def main() -> None:
     """Plan, replay, choose, save."""
-    parser = argparse.ArgumentParser(description="Plan the episodes of the pen's expert.")
+    parser = argparse.ArgumentParser(
+        description="Plan the episodes along which the training of the pen's expert starts."
+    )
     parser.add_argument("--episodes", type=int, default=230)
     parser.add_argument("--keep", type=int, default=32)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--first", type=int, default=0, help="number of the first training seed")
-    parser.add_argument("--out", type=Path, default=Path("adroit-experts/adroit_pen.safetensors"))
+    parser.add_argument("--out", type=Path, default=Path("adroit-experts/pen.safetensors"))
     o = parser.parse_args()
     with multiprocessing.get_context("spawn").Pool(o.workers) as pool:
         found = pool.map(planned, range(o.first, o.first + o.episodes), chunksize=1)

@@ -1,6 +1,6 @@
-"""Train the closed-loop expert of an Adroit task: behaviour cloning of planned episodes, then PPO.
+"""Train the closed-loop expert of an Adroit task: PPO, from a clone of planned episodes or (pen) along these.
 
-    python tools/train_adroit_expert.py door|hammer [--workers 6] [--minutes 7] [--iterations 400] [--seed 0]
+    python tools/train_adroit_expert.py door|hammer|pen [--workers 6] [--minutes 7] [--iterations 400] [--seed 0]
         [--resume FILE] [--out DIRECTORY]
 
 Proximal policy optimisation (Schulman et al., 2017) with generalised advantage estimation (2016) on episodes that the
@@ -41,8 +41,10 @@ class Settings:
     episodes: int  # per iteration
     std: float  # of the exploration noise at first, in units of actions
     least_std: float = 0.08  # from iteration 50 on: what is learnt under noise is robust, and easier to imitate
+    settle: int = 0  # iterations in which the most noise falls from `std` to the least; 0: it may be any
+    midway: tuple[float, float] = (0.0, 0.0)  # share of episodes that start amid planned ones, at first and then
     clones: int = 100  # planned episodes to start from, before those that fail are left out
-    clone_steps: int = 5000
+    clone_steps: int = 5000  # 0: the planned episodes only say how inputs are normalised
     critic_only: int = 6  # iterations in which the policy stays as it is
     gamma: float = 0.98
     lam: float = 0.95
@@ -60,7 +62,11 @@ class Settings:
 SETTINGS = {
     "door": Settings(60, 0.05, least_std=0.1, clones=150, smooth=0.1, kl=0.016),
     "hammer": Settings(48, 0.05, clones=100, smooth=0.1),
-}
+    "pen": Settings(
+        240, 0.3, least_std=0.11, settle=150, midway=(0.7, 0.25), clone_steps=0, critic_only=0, kl=0.02, rate=3e-4,
+        epochs=5, minibatches=10, smooth=0.01, width=128, evaluations=100,
+    ),
+}  # fmt: skip
 
 
 class Learner:
@@ -112,8 +118,8 @@ class Learner:
             schedule.step()
         return float(loss.detach())
 
-    def update(self, episodes: list[Episode], *, actor: bool, least_std: float) -> dict[str, float]:
-        """One iteration of PPO."""
+    def update(self, episodes: list[Episode], *, actor: bool, noise: tuple[float, float]) -> dict[str, float]:
+        """One iteration of PPO; the exploration noise stays between the two values of ``noise``."""
         s = self.settings
         parts = [self._advantages(e) for e in episodes]
         now, after = (torch.cat([p[k] for p in parts]) for k in (0, 1))
@@ -144,7 +150,7 @@ class Learner:
                 nn.utils.clip_grad_norm_(trained, 1.0)
                 self.optimiser.step()
                 with torch.no_grad():
-                    self.log_std.clip_(np.log(least_std), np.log(0.5))
+                    self.log_std.clip_(*np.log(noise))
             if actor:
                 with torch.no_grad():
                     mean, std = self.actor(now[:, : self.n_state]), self.log_std.exp()
@@ -220,7 +226,9 @@ def train(
     torch.manual_seed(seed)
     still = quiet(name)
     numbers = iter(range(EVALUATION))
-    jobs = lambda policy, std, count: [Job(name, policy, std, seed, next(numbers)) for _ in range(count)]  # noqa: E731
+
+    def jobs(policy: Policy, std: np.ndarray | None, count: int, midway: float = 0.0) -> list[Job]:
+        return [Job(name, policy, std, seed, next(numbers), midway) for _ in range(count)]
 
     def evaluate(policy: Policy) -> list[Episode]:
         return parallel(play, [Job(name, policy, None, seed, EVALUATION + k) for k in range(settings.evaluations)])
@@ -239,8 +247,9 @@ def train(
         planned = [e for e in parallel(demonstrate, jobs(still, None, settings.clones)) if e is not None]
         states, actions = (np.concatenate([e[k] for e in planned]) for k in (0, 1))
         learner = Learner(states, still, settings, device)
-        loss = learner.clone(states, actions)
-        say(f"{name}: cloned {len(planned)} of {settings.clones} planned episodes, loss {loss:.5f}")
+        say(f"{name}: {len(planned)} of {settings.clones} planned episodes succeed")
+        if settings.clone_steps:
+            say(f"{name}: cloned, loss {learner.clone(states, actions):.5f}")
         first = settings.critic_only
     for iteration in range(iterations + 1):
         late = time.monotonic() - began > 60 * minutes
@@ -262,10 +271,12 @@ def train(
         if late or iteration == iterations:
             break
         std = learner.log_std.detach().exp().cpu().numpy()
-        episodes = parallel(play, jobs(learner.policy(), std, settings.episodes))
-        figures = learner.update(
-            episodes, actor=iteration >= first, least_std=settings.least_std * np.clip(iteration / 50, 0.1, 1)
-        )
+        settled = 1.0 if resume else min(iteration / settings.settle, 1.0) if settings.settle else 0.0
+        midway = settings.midway[0] + settled * (settings.midway[1] - settings.midway[0])
+        episodes = parallel(play, jobs(learner.policy(), std, settings.episodes, midway))
+        least = settings.least_std * float(np.clip(iteration / 50, 0.1, 1))
+        most = settings.std + settled * (settings.least_std - settings.std) if settings.settle else 0.5
+        figures = learner.update(episodes, actor=iteration >= first, noise=(min(least, most), most))
         figures["return"] = float(np.mean([e.rewards.sum() for e in episodes]))
         figures["success"] = float(np.mean([min(e.ends) for e in episodes]))
         say(f"{name} {iteration}: " + ", ".join(f"{k} {v:.4g}" for k, v in figures.items()))

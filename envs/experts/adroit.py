@@ -1,9 +1,6 @@
-"""The experts of the Adroit tasks.
+"""The experts of the Adroit tasks: a closed-loop policy each, trained by `tools/train_adroit_expert.py`.
 
-Hammer and door: a closed-loop policy each, trained by `tools/train_adroit_expert.py`: a network with two hidden layers
-that maps the state vector of the task to an action, without noise. Pen: planned episodes, made by
-`tools/plan_adroit_pen.py`. The pen always starts in the same place and the goal touches nothing, so a planned episode
-ends with the same pose of the pen whatever the goal is; the one that fits the goal best is executed.
+A network with two hidden layers maps the state vector of the task to an action, without noise.
 """
 
 from __future__ import annotations
@@ -15,13 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from safetensors.numpy import load
 
-from bench.interfaces import Expert
-
 if TYPE_CHECKING:
     from envs.adroit import Adroit
 
 CLIP = 5.0  # standard deviations: a normalised input lies no further out
-HELD = 12  # last actions of an episode in which the pen should be at its goal
 
 
 class Policy(NamedTuple):
@@ -50,36 +44,14 @@ class Policy(NamedTuple):
         return cls(z(inputs), 1 + z(inputs), z(1, inputs), z(1), z(1, 1), z(1), z(len(action), 1), action)
 
 
-class Library(NamedTuple):
-    """Planned episodes of the pen: M episodes of T actions. All float32."""
-
-    actions: np.ndarray  # [M, T, A]
-    axes: np.ndarray  # [M, T, 3] direction of the pen after each action
-
-    def fit(self, goal: np.ndarray) -> np.ndarray:
-        """Least cosine between the pen and a goal ``[3]`` while it should be held there ``[M]``."""
-        return (self.axes[:, -HELD:] @ goal).min(1)
-
-
 @cache
 def policy(name: str) -> Policy:
-    """The policy of ``door`` or ``hammer``."""
-    return Policy(**_read(name))
-
-
-@cache
-def library() -> Library:
-    """The planned episodes of the pen."""
-    return Library(**_read("pen"))
-
-
-def expert(task: Adroit, goal: np.ndarray | None) -> Expert:
-    """The expert of a task; ``goal`` ``[3]`` is the direction that the pen should get."""
-    return PolicyExpert(task) if goal is None else PlannedExpert(goal.astype(np.float32))
+    """The policy of ``door``, ``hammer`` or ``pen``."""
+    return Policy(**load(files("envs.experts").joinpath(f"adroit_{name}.safetensors").read_bytes()))
 
 
 class PolicyExpert:
-    """Acts on the state of the task, closed loop."""
+    """Acts on the state of the task, closed loop, as `bench.interfaces.Expert`."""
 
     def __init__(self, task: Adroit) -> None:
         self._task, self._policy = task, policy(task.name)
@@ -87,19 +59,3 @@ class PolicyExpert:
     def act(self) -> np.ndarray:
         """Return the next action ``[A]``."""
         return self._policy.act(self._task.state_vector())
-
-
-class PlannedExpert:
-    """Executes the planned episode that fits a goal best, open loop; call it before the first step."""
-
-    def __init__(self, goal: np.ndarray) -> None:
-        self._actions, self._step = library().actions[int(library().fit(goal).argmax())], 0
-
-    def act(self) -> np.ndarray:
-        """Return the next action ``[A]``; the last one from the end of the plan on."""
-        self._step += 1
-        return self._actions[min(self._step, len(self._actions)) - 1]
-
-
-def _read(name: str) -> dict[str, np.ndarray]:
-    return load(files("envs.experts").joinpath(f"adroit_{name}.safetensors").read_bytes())

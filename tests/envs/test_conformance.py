@@ -11,7 +11,7 @@ ONE_PER_SUITE = ["metaworld/drawer-open", "dexart/bucket"]  # Adroit's experts a
 
 
 def has_expert(task_id: str) -> bool:
-    """Whether demonstrations can be made; pen cannot until its library is planned."""
+    """Whether demonstrations can be made."""
     task = envs.make(task_id)
     task.reset(0)
     try:
