@@ -14,17 +14,26 @@ from methods.sdm import Sdm
 
 def fused_sampler(method: Method) -> FusedSampler | None:
     """The sampler of ``method``, whose weights are loaded; None where there is no such form of it."""
-    if not isinstance(method, ChunkPolicy) or not fusable(method.ema.unet):
+    if not isinstance(method, ChunkPolicy) or type(method).sample is not ChunkPolicy.sample:
         return None
-    if isinstance(method, ManiCm):
-        steps = _consistency(method)
-    elif isinstance(method, Dp3) or (isinstance(method, Sdm) and method.config.test_noise == "random"):
-        steps = _ddim(method._sampler)
-    else:
+    steps = _steps(method)
+    if steps is None or not fusable(method.ema.unet):
         return None
     kept = N_OBS_STEPS - 1, method.spec.executed_steps
     method.ema.unet.freeze()
     return FusedSampler(FusedUnet(method.ema.unet), *zip(*steps, strict=True), method.ema.normalizer.action, kept)
+
+
+def _steps(method: ChunkPolicy) -> list[tuple[int, Update]] | None:
+    """Timesteps and updates of a sampler; None for one of its own, that of a subclass included."""
+    sampler = type(method)._sample
+    if isinstance(method, ManiCm) and sampler is ManiCm._sample:
+        return _consistency(method)
+    if isinstance(method, Dp3) and sampler is Dp3._sample:
+        return _ddim(method._sampler)
+    if isinstance(method, Sdm) and sampler is Sdm._sample and method.config.test_noise == "random":
+        return _ddim(method._sampler)
+    return None
 
 
 def _ddim(sampler: DdimSampler) -> list[tuple[int, Update]]:

@@ -7,6 +7,7 @@ import torch
 
 import methods
 from bench.interfaces import TaskSpec
+from methods.dp3 import Dp3
 from methods.nets.fused import FusedUnet, fusable
 from methods.nets.unet import ConditionalUnet1d
 
@@ -91,3 +92,11 @@ def test_the_function_of_the_sampler(name: str, options: dict[str, str], batch: 
 @pytest.mark.parametrize("name", ["bc", "flowpolicy"])
 def test_other_samplers_have_no_such_form(name: str) -> None:
     assert methods.fused_sampler(methods.make(name, TASK, "smoke")) is None
+
+
+def test_a_subclass_with_a_sampler_of_its_own_keeps_it() -> None:
+    class Other(Dp3):
+        def _sample(self, condition: torch.Tensor, noise: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+            return 0.5 * super()._sample(condition, noise, generator)
+
+    assert methods.fused_sampler(Other(TASK, "smoke")) is None
