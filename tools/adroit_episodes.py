@@ -99,7 +99,7 @@ def play(job: Job) -> Episode:
     seed = episode_seed(job.base_seed, task.spec.id, Purpose.TRAIN, job.index)
     rng = np.random.default_rng([seed, 1])
     task.reset(seed)
-    if rng.random() < job.midway:
+    if job.midway and rng.random() < job.midway:
         begin_midway(task, rng)
     states, actions, rewards = [features(task)], [], []
     length = task.spec.max_steps if job.std is None else LENGTH[job.name]

@@ -18,12 +18,12 @@ import argparse
 import multiprocessing
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from adroit_episodes import Episode, Job, play, quiet
+from adroit_settings import SETTINGS, Settings
 from adroit_start import demonstrate
 from safetensors.numpy import load_file as numpy_file
 from safetensors.torch import load_file, save_file
@@ -32,41 +32,6 @@ from torch import Tensor, nn
 from envs.experts.adroit import CLIP, Policy
 
 EVALUATION = 10_000_000  # number of the first evaluation episode
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to train."""
-
-    episodes: int  # per iteration
-    std: float  # of the exploration noise at first, in units of actions
-    least_std: float = 0.08  # from iteration 50 on: what is learnt under noise is robust, and easier to imitate
-    settle: int = 0  # iterations in which the most noise falls from `std` to the least; 0: it may be any
-    midway: tuple[float, float] = (0.0, 0.0)  # share of episodes that start amid planned ones, at first and then
-    clones: int = 100  # planned episodes to start from, before those that fail are left out
-    clone_steps: int = 5000  # 0: the planned episodes only say how inputs are normalised
-    critic_only: int = 6  # iterations in which the policy stays as it is
-    gamma: float = 0.98
-    lam: float = 0.95
-    clip: float = 0.2
-    kl: float = 0.012  # to which the learning rate adapts
-    rate: float = 1e-5  # learning rate of the policy at first
-    epochs: int = 6
-    minibatches: int = 6
-    smooth: float = 0.03  # weight of the squared change of the mean action
-    width: int = 256
-    every: int = 10  # iterations between evaluations
-    evaluations: int = 60  # episodes
-
-
-SETTINGS = {
-    "door": Settings(60, 0.05, least_std=0.1, clones=150, smooth=0.1, kl=0.016),
-    "hammer": Settings(48, 0.05, clones=100, smooth=0.1),
-    "pen": Settings(
-        240, 0.3, least_std=0.11, settle=150, midway=(0.7, 0.25), clone_steps=0, critic_only=0, kl=0.02, rate=3e-4,
-        epochs=5, minibatches=10, smooth=0.01, width=128, evaluations=100,
-    ),
-}  # fmt: skip
 
 
 class Learner:
@@ -271,12 +236,9 @@ def train(
         if late or iteration == iterations:
             break
         std = learner.log_std.detach().exp().cpu().numpy()
-        settled = 1.0 if resume else min(iteration / settings.settle, 1.0) if settings.settle else 0.0
-        midway = settings.midway[0] + settled * (settings.midway[1] - settings.midway[0])
+        noise, midway = settings.schedule(iteration, resumed=resume is not None)
         episodes = parallel(play, jobs(learner.policy(), std, settings.episodes, midway))
-        least = settings.least_std * float(np.clip(iteration / 50, 0.1, 1))
-        most = settings.std + settled * (settings.least_std - settings.std) if settings.settle else 0.5
-        figures = learner.update(episodes, actor=iteration >= first, noise=(min(least, most), most))
+        figures = learner.update(episodes, actor=iteration >= first, noise=noise)
         figures["return"] = float(np.mean([e.rewards.sum() for e in episodes]))
         figures["success"] = float(np.mean([min(e.ends) for e in episodes]))
         say(f"{name} {iteration}: " + ", ".join(f"{k} {v:.4g}" for k, v in figures.items()))
