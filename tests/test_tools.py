@@ -114,7 +114,8 @@ def read(data):
         raise KeyError("x")
 
 folder = Path(sys.argv[1])
-fuzz(folder, ["-runs=100000", f"-artifact_prefix={folder}/"], {"bad": Reader(1, b"ok", lambda rng, data: data, read)})
+options = ["-runs=100000", "-seed=1", f"-artifact_prefix={folder}/"]
+fuzz(folder, options, {"bad": Reader(1, b"ok", lambda rng, data: data, read)})
 """
 
 
@@ -129,7 +130,7 @@ def test_fuzzing_by_coverage_goes_on_without_a_fault_and_ends_at_one(tmp_path: P
     done = subprocess.run(script, capture_output=True, text=True, env=PATHS)
     assert done.returncode != 0
     assert "bad: KeyError" in done.stderr + done.stdout
-    assert list(tmp_path.glob("crash-*"))
+    assert list(tmp_path.glob("crash-*")), done.stderr
 
 
 def _folder(root: Path, name: str) -> Path:
